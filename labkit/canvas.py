@@ -1,0 +1,156 @@
+"""Canvas signatures as they are: what kind, what parts, a copy that shares nothing, and errors for what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from celery.app.task import Task
+from celery.canvas import Signature, _chain, _chord, group, xmap, xstarmap
+from celery.result import ResultBase
+from celery.utils.functional import _regen, regen
+
+from labkit.errors import LabError
+
+#: Options of a call that a reader of a plan wants to see.
+SHOWN_OPTIONS: Final = (
+    "countdown",
+    "eta",
+    "expires",
+    "queue",
+    "routing_key",
+    "priority",
+    "ignore_result",
+    "time_limit",
+    "soft_time_limit",
+)
+
+_BUILT_IN: Final = {"celery.map": "map", "celery.starmap": "starmap", "celery.chunks": "chunks"}
+
+
+def kind(signature: Signature) -> str:
+    """The construct a signature is: ``task``, ``chain``, ``group``, ``chord``, ``map``, ``starmap`` or ``chunks``."""
+    for name, cls in (("chain", _chain), ("group", group), ("chord", _chord)):
+        if isinstance(signature, cls):
+            return name
+    # A clone of map, starmap or chunks is a plain Signature of a built-in task.
+    if signature.task in _BUILT_IN and "it" in (signature.kwargs or ()):
+        return _BUILT_IN[signature.task]
+    return "task"
+
+
+def members(signature: Signature) -> list[Any]:
+    """The parts of a chain, a group or a chord's header, as a list (a generator is read; Celery remembers its items)."""
+    tasks = signature.tasks
+    return list(tasks.tasks if isinstance(tasks, group) else tasks)
+
+
+def links(options: Mapping[str, Any], option: str) -> list[Any]:
+    """The callbacks (``link``) or errbacks (``link_error``) in a signature's options: given as one, a list or a tuple."""
+    given = options.get(option)
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def as_signature(thing: Any, place: str = "this") -> Signature:
+    """``thing`` as a signature that shares its options with nobody; a dict or parsed JSON will do.
+
+    Raises ``LabError`` that says what it is instead, and how to make a signature of it.
+    """
+    if isinstance(thing, Signature):
+        return thing
+    if isinstance(thing, Task) or (hasattr(thing, "apply_async") and hasattr(thing, "name")):
+        name = str(thing.name).rpartition(".")[2]
+        raise LabError(f"{place} is the task {name!r} itself, not a signature of it. Write {name}.s(…).")
+    if isinstance(thing, ResultBase):
+        raise LabError(
+            f"{place} is a result: it has been sent already. Leave out the last pair of brackets (or .delay()), "
+            "and give the signature itself; to look at a result use labkit.draw(result)."
+        )
+    if isinstance(thing, dict):
+        if not isinstance(thing.get("task"), str):
+            raise LabError(f"{place} is a dict, but no signature: it has no 'task' that names one.")
+        try:
+            full = {"args": (), "options": {}, "kwargs": {}, "subtask_type": None, "immutable": False, **thing}
+            return Signature.from_dict({**full, "kwargs": dict(full["kwargs"]), "options": dict(full["options"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise LabError(f"{place} is a dict, but no complete signature: {type(error).__name__}: {error}.") from error
+    if isinstance(thing, list | tuple):
+        raise LabError(f"{place} is a {type(thing).__name__}. Wrap its signatures: chain(…) or group(…).")
+    raise LabError(
+        f"{place} is of type {type(thing).__name__}, not a signature. "
+        "If you called a task while building, as in add(2, 2), write add.s(2, 2)."
+    )
+
+
+def copy(thing: Any, place: str = "this") -> Signature:
+    """A copy at every depth that Celery would send alike: nothing done to it reaches the original.
+
+    ``Signature.clone`` shares the members of groups, and ``copy.deepcopy`` gives back a bare dict
+    (``celery/canvas.py``, Celery 5.7). Arguments stay shared.
+    """
+    original = as_signature(thing, place)
+    which = kind(original)
+    if which == "chord" and original.body is None:
+        raise LabError(f"{place} is a chord without a body. Give it one: chord(header, body), or use group(header).")
+    if isinstance(original, xmap | xstarmap):
+        return type(original)(original.kwargs["task"], list(original.kwargs["it"]), app=original._app, **original.options)
+    fresh = Signature.clone(original)
+    fresh.update(args=tuple(original.args or ()), immutable=bool(original.immutable))
+    if which in ("chain", "group"):
+        fresh.kwargs["tasks"] = _copies(original.tasks, members(original), which)
+    elif which == "chord":
+        fresh.kwargs["header"] = _copies(original.tasks, members(original), "header")
+        fresh.kwargs["body"] = copy(original.body, "the body of the chord")
+    elif which != "task":
+        fresh.kwargs["it"] = list(original.kwargs["it"])
+    return fresh
+
+
+def _copies(given: Any, parts: Iterable[Any], where: str) -> Any:
+    copies = [copy(part, f"step {n} of the {where}") for n, part in enumerate(parts, 1)]
+    # Celery treats a group made from a generator a little differently: leave it one.
+    return regen(iter(copies)) if isinstance(given, _regen) else copies
+
+
+def steps(chain: Signature) -> list[Signature]:
+    """The steps of a chain as Celery sends them: inner chains spliced, groups joined with what follows.
+
+    A group of one is its member, an empty group is passed over (Celery issues 1656 and 9772), a group with a
+    step behind it is a chord, and so is everything behind it until the next step (``_chain.prepare_steps``).
+    """
+    flat: list[Signature] = []
+
+    def add(step: Any) -> None:
+        step = as_signature(step)
+        if kind(step) == "chain":
+            for inner in members(step):
+                add(inner)
+        elif kind(step) == "group" and not isinstance(step.tasks, _regen) and len(step.tasks) == 1:
+            add(step.tasks[0])
+        else:
+            flat.append(step)
+
+    for each in members(chain):
+        add(each)
+    full = [step for step in flat if not (kind(step) == "group" and not members(step))]
+    joined: list[Signature] = []
+    for step in reversed(full or flat[:1]):
+        if kind(step) == "group" and joined:
+            joined.append(_chord(step.tasks, body=joined.pop(), app=step._app))
+        else:
+            joined.append(step)
+    return joined[::-1]
+
+
+def entrances(signature: Signature) -> int:
+    """How many tasks start when this signature is sent."""
+    which = kind(signature)
+    if which == "chain":
+        first = steps(signature)
+        return entrances(first[0]) if first else 0
+    if which in ("group", "chord"):
+        found = sum(entrances(as_signature(part)) for part in members(signature))
+        return found if found or which == "group" else entrances(as_signature(signature.body))
+    return 1
