@@ -26,6 +26,7 @@ help:
 	@echo 'make clean-work CONFIRM=yes   delete work/ as well'
 
 setup: $(STAMP)
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo 'setup: .venv is ready',:)
 
 # Stale when the environment's Python is gone, or when the folder was moved since.
 ifneq ($(shell $(PY) -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -59,13 +60,13 @@ $(STAMP): requirements.txt pyproject.toml
 	    "$$python" -m venv $(VENV) || { rm -rf $(VENV); echo "setup: '$$python -m venv $(VENV)' failed (above is why)." >&2; exit 1; }; \
 	fi; \
 	echo "setup: installing what requirements.txt lists (the first time: a minute or two)"; \
-	$(PY) -m pip install -q --disable-pip-version-check --no-input --only-binary :all: -r requirements.txt || { \
+	$(PY) -m pip install -qq --disable-pip-version-check --no-input --only-binary :all: -r requirements.txt || { \
 	    echo "setup: the installation failed (above is why). Is there a network? Then run the same command again." >&2; \
 	    echo "       'No matching distribution' means that a package has no ready-made wheel for this system or Python;" >&2; \
 	    echo "       README.md names the tested ones. Another Python: make clean, then make setup PYTHON=python3.12" >&2; exit 1; }; \
-	$(PY) -m pip install -q --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .; \
+	$(PY) -m pip install -qq --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .; \
 	printf '%s' "$(CURDIR)" > $(STAMP); \
-	echo "setup: done"
+	echo "setup: installed"
 
 lab: setup
 	@$(PY) -m labkit.classroom lab $(if $(NO_BROWSER)$(filter no none 0 false,$(BROWSER)),--no-browser) $(if $(filter command,$(origin PORT)),--port $(PORT))

@@ -18,7 +18,7 @@ CHECK_PARENT_EVERY = 0.5  # seconds
 
 def keep(parent: int, folder: str, command: list[str]) -> None:
     """Run the command until it ends or nobody wants it any more, and leave nothing behind."""
-    os.mkdir(folder, 0o700)
+    os.mkdir(folder, 0o700)  # noqa: PTH102 - importing pathlib takes longer than all the rest of the start
     try:
         serve(parent, command)
     finally:
@@ -55,4 +55,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    keep(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    os.set_blocking(1, False)  # a pipe that is soon read by nobody
+    try:
+        keep(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    except OSError as error:
+        sys.exit(str(error))

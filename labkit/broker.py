@@ -15,12 +15,11 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Final, Self
 
 from labkit.errors import LabError
 
@@ -31,11 +30,16 @@ ANSWER_TIMEOUT: Final = 1.0  # seconds
 MAX_SOCKET_PATH: Final = 103  # bytes: 107 on Linux, 103 on macOS
 
 _GUARDIAN: Final = str(Path(__file__).with_name("_guardian.py"))
-_OPTIONS: Final = (
-    "--bind 127.0.0.1 --protected-mode yes --unixsocketperm 700 --appendonly no --maxclients 4000 --loglevel warning"
-    # the title would overwrite the environment, by which a process can be told to be ours
-    " --set-proc-title no"
-).split()
+_OPTIONS: Final = {
+    "bind": "127.0.0.1",
+    "protected-mode": "yes",
+    "unixsocketperm": "700",
+    "save": "",
+    "appendonly": "no",
+    "maxclients": "4000",
+    "loglevel": "warning",
+    "set-proc-title": "no",  # the title would overwrite the environment, by which a process can be told to be ours
+}
 _INSTEAD: Final = "point LABKIT_BROKER_URL at a Redis or Valkey server, for example redis://localhost:6379/0"
 
 
@@ -115,41 +119,44 @@ class Broker:
         return f"<Broker {self.url}{'' if self.running else ', not running'}>"
 
     def _launch(self) -> None:
-        listen = ["--port", str(self._port or 0), "--unixsocket", self._socket, "--dir", self._folder, "--save", ""]
+        address = {"port": str(self._port or 0), "unixsocket": self._socket, "dir": self._folder}
+        options = [word for name, value in (_OPTIONS | address).items() for word in (f"--{name}", value)]
         guardian = [sys.executable, "-I", "-S", _GUARDIAN, str(os.getpid()), self._folder]
         try:
-            with tempfile.TemporaryFile() as log:
-                process = subprocess.Popen(
-                    [*guardian, self._server, *_OPTIONS, *listen],
-                    bufsize=0,
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd="/",
-                    start_new_session=True,
-                )
-                self._end = weakref.finalize(self, _end, os.getpid(), process, self._folder)
-                try:
-                    self._wait_until_it_answers(process, log)
-                except BaseException:
-                    self.stop()
-                    raise
+            process = subprocess.Popen(
+                [*guardian, self._server, *options],
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,  # read only if there is no answer: server and guardian never wait for a reader
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+            )
         except OSError as error:
-            raise LabError(f"The embedded server did not start: {error}. Or {_INSTEAD}.") from error
+            raise LabError(
+                f"The embedded server did not start: {error}. Run labkit in an ordinary Python, or {_INSTEAD}."
+            ) from error
+        self._end = weakref.finalize(self, _end, os.getpid(), process, self._folder)
+        try:
+            self._wait_until_it_answers(process)
+        except BaseException:
+            self.stop()
+            raise
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self.running:
-            ended = process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                said = os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
-                raise LabError(
-                    self._why_not(said, "ended at once" if ended else f"gave no answer in {START_TIMEOUT} s")
-                )
-            time.sleep(POLL_EVERY)
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout as output:
+            deadline = time.monotonic() + START_TIMEOUT
+            while not self.running:
+                ended = process.poll() is not None
+                if ended or time.monotonic() > deadline:
+                    os.set_blocking(output.fileno(), False)
+                    said = (output.read(65536) or b"").decode(errors="replace")
+                    raise LabError(self._why_not(said, "ended" if ended else f"gave no answer in {START_TIMEOUT:g} s"))
+                time.sleep(POLL_EVERY)
 
     def _why_not(self, said: str, seen: str) -> str:
-        last_lines = "\n".join(f"  {line}" for line in said.splitlines()[-5:])
+        last_lines = "\n".join(f"  {line}" for line in said.splitlines()[-2:])
         if "Failed listening on port" in said:
             return (
                 f"The embedded server cannot listen on port {self._port} of 127.0.0.1:\n{last_lines}\n"
@@ -214,14 +221,15 @@ def _socket_path(folder: str) -> str:
 
 def _unused_folder() -> str:
     """Return the path of a folder that does not exist yet, short and plain enough for a socket in it and for a URL."""
-    name = f"labkit-{os.urandom(6).hex()}"
-    for base in (tempfile.gettempdir(), "/tmp"):
-        folder = f"{base}/{name}"
+    # not tempfile.gettempdir(): it writes a file to try the folder, which stays if the process is killed just then
+    wanted = str(Path(os.environ.get("TMPDIR") or "/tmp").absolute())
+    for base in (wanted, "/tmp"):
+        folder = f"{base}/labkit-{os.urandom(6).hex()}"
         fits = len(_socket_path(folder)) <= MAX_SOCKET_PATH and re.fullmatch(r"[\w./-]+", folder, re.ASCII)
         if fits and os.access(base, os.W_OK | os.X_OK):
             return folder
     raise LabError(
-        f"There is no place for the embedded server's socket: {tempfile.gettempdir()} is too long a path (or has other "
-        f"characters than letters, digits and . _ - /), and /tmp cannot be written. Set TMPDIR to a folder with a "
-        f"path of at most 70 characters, or {_INSTEAD}."
+        f"There is no place for the embedded server's socket: {wanted} cannot be written, is too long or has other "
+        f"characters than letters, digits and . _ - /, and /tmp cannot be written. Set TMPDIR to a folder with a path "
+        f"of at most 70 characters, or {_INSTEAD}."
     )

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import nbformat
 from nbformat import NotebookNode
@@ -68,7 +68,8 @@ def without_outputs(notebook: NotebookNode) -> NotebookNode:
 
     Tags and folded solutions stay.
 
-    >>> cell = nbformat.v4.new_code_cell("1 + 1", execution_count=3, outputs=[nbformat.v4.new_output("stream", text="2")])
+    >>> cell = nbformat.v4.new_code_cell("1 + 1", execution_count=3)
+    >>> cell.outputs = [nbformat.v4.new_output("stream", text="2")]
     >>> bare = without_outputs(nbformat.v4.new_notebook(cells=[cell])).cells[0]
     >>> bare.source, bare.outputs, bare.execution_count
     ('1 + 1', [], None)
@@ -142,7 +143,7 @@ def run_lesson(path: Path) -> NotebookNode:
     # ipykernel captures less under pytest; a saved run always uses the embedded broker.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "LABKIT_"))}
     try:
-        client.execute(env=environment)
+        client.execute(env=environment, transport_encryption="auto")
     except (CellControlSignal, DeadKernelError) as error:
         raise LessonError(f"{_where(path, notebook, reached)} {_plain(str(error))}") from None
     for index, cell in enumerate(notebook.cells):
@@ -183,8 +184,12 @@ def jupyter_command(work: Path, *, browser: bool = True, port: int | None = None
         f"--LabApp.default_url=/lab/tree/{FIRST}",
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",  # no network, and .venv stays as requirements.txt says
         "--ServerApp.answer_yes=True",  # Ctrl-C stops it, without a question
-        "--log-level=ERROR",  # the address is printed all the same
+        "--LabApp.log_level=ERROR",  # the address is printed all the same
+        "--ServerApp.log_level=ERROR",
+        "--KernelManager.transport_encryption=auto",  # else each kernel warns in the terminal that it has none
+        *(["--allow-root"] if _is_root() else []),
         *([] if browser else ["--no-browser"]),
         *([f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []),
     ]
@@ -320,6 +325,10 @@ def _plain(text: str) -> str:
 
 def _has_screen() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _tell_copies(made: list[Path], work: Path) -> None:

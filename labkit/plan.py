@@ -136,7 +136,7 @@ class Planner:
             self._frames[-1][1].remove(key)
         with self._frame(frame, kind):
             self._frames[-1][1].append(key)
-        part.outline[:] = [Outline(kind, frame, part.outline)]
+        part.outline = [Outline(kind, frame, part.outline)]
 
     def _chain(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
         whole, places = Part([], [], []), []

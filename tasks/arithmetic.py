@@ -28,7 +28,8 @@ def mul(x: float, y: float) -> float:
 @app.task(name="tasks.power")
 def power(x: float, n: float) -> float:
     """Return x to the power of n."""
-    return x**n
+    result: float = x**n
+    return result
 
 
 @app.task(name="tasks.xsum")

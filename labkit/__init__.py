@@ -1,0 +1,53 @@
+"""See Celery workflows: plan, record and draw any canvas, before, while and after it runs.
+
+>>> import labkit
+>>> from celery import signature
+>>> print(labkit.plan(signature("tasks.add", (2, 2))))
+<Graph: 1 planned>
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from labkit.errors import LabError
+from labkit.graph import Attempt, Edge, Frame, Graph, Node
+from labkit.lab import Lab, run, start, stop
+from labkit.plan import plan
+from labkit.record import Recording, load
+from labkit.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from labkit.draw import Drawing
+
+__all__ = [
+    "Attempt",
+    "Edge",
+    "Frame",
+    "Graph",
+    "Lab",
+    "LabError",
+    "Node",
+    "Recording",
+    "Run",
+    "draw",
+    "load",
+    "plan",
+    "run",
+    "start",
+    "stop",
+]
+
+
+def draw(thing: Any, *, theme: str = "light", unfold: Collection[str] = ()) -> Drawing:
+    """A `Drawing` of a signature (its plan), a `Run` or recording (as it is now), or a result that Celery gave.
+
+    ``theme`` is ``"light"`` or ``"dark"``; ``unfold`` names stacks to open, by a number in them (``"#2"``).
+    Needs no lab. Raises ``LabError`` if there is nothing in ``thing`` to draw.
+    """
+    from labkit.draw import Drawing  # Graphviz loads when first used
+    from labkit.lab import graph_of
+
+    return Drawing(graph_of(thing), theme=theme, unfold=unfold)

@@ -1,0 +1,92 @@
+"""A Celery app on loan: pointed at the lab's broker while it runs, and given back as it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from celery import Celery, _state
+
+#: Variables that beat every setting of the program (celery/app/utils.py: Settings).
+_VARIABLES: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+
+#: What an app keeps that knows its broker: made anew while it is on loan.
+_CACHED: Final = ("amqp", "control", "events")
+
+
+class Loan:
+    """``app`` with other ``settings`` until `end`: its configuration, connections and place as current app come back."""
+
+    def __init__(self, app: Celery, settings: Mapping[str, Any]) -> None:
+        self.app = app
+        self._current = _state._tls.current_app
+        self._variables = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
+        changes = app.conf.changes
+        self._before = {name: changes[name] for name in settings if name in changes}
+        self._settings = dict(settings)
+        self._kept = {name: app.__dict__.pop(name) for name in _CACHED if name in app.__dict__}
+        self._pool, app._pool = app._pool, None
+        self._local, app._local = app._local, threading.local()
+        self._backend, app._backend_cache = app._backend_cache, None
+        self._backends: list[weakref.ref[Any]] = []
+        self._make = app._get_backend
+        app._get_backend = self._made
+        for name, value in settings.items():
+            app.conf[name] = value
+        app.set_current()
+
+    def _made(self, *args: Any, **kwargs: Any) -> Any:
+        backend = self._make(*args, **kwargs)
+        self._backends.append(weakref.ref(backend))
+        return backend
+
+    def quiet(self) -> None:
+        """Results that outlive the lab unsubscribe when they are collected, and may still be asked: nobody is there.
+
+        Each thread has a backend of its own, and each would try to reconnect for seconds.
+        """
+        for reference in self._backends:
+            backend = reference()
+            consumer = getattr(backend, "result_consumer", None)
+            if backend is None or consumer is None:
+                continue
+            consumer.cancel_for = consumer.consume_from = _ignore
+            backend.retry_policy = {**backend.retry_policy, "max_retries": 0}
+
+    def disconnect(self) -> None:
+        """Close what was opened on loan, the consumers of results first: without a broker they would retry for 20 s."""
+        self.quiet()
+        for reference in self._backends:
+            with suppress(Exception):
+                backend = reference()
+                if backend is not None:
+                    backend.result_consumer.stop()
+                    backend.__dict__["client"].connection_pool.disconnect()
+        with suppress(Exception):
+            if self.app._pool is not None:
+                self.app._pool.force_close_all()
+
+    def end(self) -> None:
+        """Give the app back."""
+        app = self.app
+        self.disconnect()
+        app.__dict__.pop("_get_backend", None)
+        for name in self._settings:
+            if name in self._before:
+                app.conf.changes[name] = self._before[name]
+            else:
+                app.conf.changes.pop(name, None)
+        for name in _CACHED:
+            app.__dict__.pop(name, None)
+        app.__dict__.update(self._kept)
+        app._pool, app._local, app._backend_cache = self._pool, self._local, self._backend
+        os.environ.update(self._variables)
+        _state._set_current_app(self._current)
+
+
+def _ignore(*_: Any, **__: Any) -> None:
+    """In place of what would ask a broker that is gone."""

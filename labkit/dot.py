@@ -1,0 +1,209 @@
+"""Graph to DOT: boxes, frames, joins and edges in the drawing language, for any Graphviz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any, Final
+
+from labkit.graph import GLYPHS, Graph
+from labkit.labels import Labels
+from labkit.layers import Layers, Line, layers
+from labkit.stacks import Stacks
+from labkit.text import counts, frame_title, is_stack, stack_title
+from labkit.theme import FONT, Look, Theme
+
+_CALL_SIZE: Final = 13.0
+_NUMBER_SIZE: Final = 10.5
+_OUTCOME_SIZE: Final = 11.0
+_NAMED: Final = ("callback", "errback", "spawned", "replaced")
+_SPACE: Final = "\N{NO-BREAK SPACE}"
+
+
+def dot(graph: Graph, stacks: Stacks, labels: Labels, theme: Theme) -> str:
+    """The DOT text of a drawing. Box ``n5`` is the one that begins with node ``#5``."""
+    return _Dot(graph, stacks, labels, theme).source()
+
+
+class _Dot:
+    def __init__(self, graph: Graph, stacks: Stacks, labels: Labels, theme: Theme) -> None:
+        self.graph, self.stacks, self.labels, self.theme = graph, stacks, labels, theme
+        self.labelled = {key: self.label(key) for key in stacks.order}
+        self.layers: Layers = layers(stacks, {key: width for key, (_, width) in self.labelled.items()})
+        self.names = {key: f"n{graph.number(key)[1:]}" for key in stacks.order}
+        self.names |= {bar: f"bar{place}" for place, bar in enumerate(self.layers.bars.values(), 1)}
+        self.names |= {way: f"way{place}" for place, way in enumerate(self.layers.ways, 1)}
+        self.clusters = 0
+
+    def source(self) -> str:
+        from graphviz import Digraph  # loads when first used
+
+        theme = self.theme
+        picture = Digraph(
+            graph_attr={
+                "rankdir": "LR",
+                "bgcolor": theme.paper,
+                "pad": "0.2",
+                "nodesep": "0.16",
+                "ranksep": "0.45",
+                "fontname": FONT,
+                "fontsize": "10.5",
+                "fontcolor": theme.title,
+                # The order in which boxes are written is right already: little search keeps it so.
+                "mclimit": "0.1",
+            },
+            node_attr={"shape": "box", "fontname": FONT, "fontsize": str(_CALL_SIZE), "margin": "0.13,0.07"},
+            edge_attr={
+                "fontname": FONT,
+                "fontsize": "10",
+                "color": theme.ink,
+                "fontcolor": theme.ink,
+                "arrowsize": "0.75",
+                "penwidth": "1.2",
+            },
+        )
+        rows: dict[int, list[str]] = {}
+        for unit in self.top():
+            rows.setdefault(self.row(unit), []).append(unit)
+        for units in reversed(rows.values()):
+            if len(rows) == 1:
+                self.units(picture, units)
+            else:
+                with self.cluster(picture, peripheries="0", margin="10") as row:
+                    self.units(row, units)
+        named: set[tuple[str, str]] = set()
+        for line in self.layers.lines:
+            self.line(picture, line, named)
+        return str(picture.source)
+
+    def top(self) -> Iterator[str]:
+        """What is in no frame, as written."""
+        seen: set[str] = set()
+        for key in self.stacks.order:
+            unit = next(reversed(list(self.layers.frames(key))), key)
+            if unit not in seen:
+                seen.add(unit)
+                yield unit
+
+    def row(self, unit: str) -> int:
+        return self.layers.row.get(next(self.stacks.inside(unit), unit), 0)
+
+    def cluster(self, picture: Any, **attributes: str) -> Any:
+        self.clusters += 1
+        return picture.subgraph(name=f"cluster{self.clusters}", graph_attr=attributes)
+
+    def units(self, picture: Any, units: list[str], ways: tuple[str, ...] = ()) -> None:
+        """Boxes and frames in reverse: in drawings from left to right Graphviz stacks them upwards."""
+        for way in ways:
+            picture.node(self.names[way], shape="point", style="invis", width="0.01", height="0.01")
+        for unit in reversed(units):
+            if unit in self.layers.bars:
+                self.bar(picture, unit)
+            if unit in self.stacks.boxes:
+                self.box(picture, unit)
+            else:
+                self.frame(picture, unit)
+
+    def frame(self, picture: Any, key: str) -> None:
+        title = " · ".join(word for word in frame_title(self.stacks, key) if word)
+        attributes = {"label": title, "style": "rounded", "color": self.theme.frame, "margin": "10"}
+        with self.cluster(picture, **attributes) as frame:
+            for lane in reversed(self.stacks.lanes[key]):
+                # A cluster of its own for each lane keeps the lanes in the order of the canvas.
+                boxes = {box for unit in lane for box in self.stacks.inside(unit)}
+                ways = (way for way, (where, box) in self.layers.ways.items() if where == key and box in boxes)
+                with self.cluster(frame, peripheries="0", margin="0", label="") as inner:
+                    self.units(inner, lane, tuple(ways))
+
+    def bar(self, picture: Any, frame: str) -> None:
+        bar = self.layers.bars[frame]
+        joined = sum(line.target == bar for line in self.layers.lines)
+        picture.node(
+            self.names[bar],
+            label="",
+            style="filled",
+            color=self.theme.bar,
+            fixedsize="true",
+            width="0.08",
+            height=f"{min(1.5, 0.5 + 0.2 * joined):.2f}",
+        )
+
+    def look(self, key: str) -> Look:
+        states = {node.state for node in self.stacks.nodes(key)}
+        if len(states) == 1:
+            return self.theme.looks[states.pop()]
+        mixed = self.theme.looks["planned"]
+        return Look(mixed.fill, mixed.border, mixed.text)
+
+    def box(self, picture: Any, key: str) -> None:
+        look = self.look(key)
+        picture.node(
+            self.names[key],
+            label=self.labelled[key][0],
+            style=f"rounded,filled,{look.line}",
+            fillcolor=look.fill,
+            color=look.border,
+            fontcolor=look.text,
+            penwidth=f"{look.width:g}",
+            peripheries="2" if is_stack(self.stacks, key) else "1",
+        )
+
+    def label(self, key: str) -> tuple[str, float]:
+        """A box's HTML-like label, and about how wide the box will be, in points."""
+        nodes, look = self.stacks.nodes(key), self.look(key)
+        number = self.labels.numbers(self.stacks.boxes[key])
+        if is_stack(self.stacks, key):
+            call, row = stack_title(self.stacks, self.labels, key)
+            first, call = f"▤ {number}", f"{call}{_SPACE} × {len(nodes):,}{row}"
+            parts = [(f"{GLYPHS[state]} {many:,}", self.theme.looks[state].text) for state, many in counts(nodes)]
+        else:
+            first, call = f"{GLYPHS[nodes[0].state]} {number}", self.labels.call(nodes[0])
+            outcome = self.labels.outcome(nodes[0])
+            parts = [(outcome, look.text)] if outcome else []
+        lines = [_font(first, _NUMBER_SIZE, look.text) + escape(f"{_SPACE}{_SPACE}{call}")]
+        if parts:
+            lines.append((_SPACE * 3).join(_font(text, _OUTCOME_SIZE, colour) for text, colour in parts))
+        below = sum(len(text) + 3 for text, _ in parts) * _OUTCOME_SIZE
+        width = max(len(first) * _NUMBER_SIZE + len(call) * _CALL_SIZE, below) * 0.62 + 30
+        return "<" + "".join(f'{line}<br align="left"/>' for line in lines) + ">", width
+
+    def line(self, picture: Any, line: Line, named: set[tuple[str, str]]) -> None:
+        theme, kind = self.theme, line.edge.kind
+        attributes: dict[str, str] = {}
+        dead = self.dead(line)
+        if kind in ("spawned", "replaced"):
+            attributes["style"] = "dashed"
+        elif not line.edge.passes_value and kind in ("result", "order", "callback"):
+            attributes |= {"style": "dotted", "arrowhead": "onormal", "penwidth": "1.5"}
+        if kind == "errback":
+            attributes |= {"color": theme.red, "fontcolor": theme.red}
+            if self.graph.nodes[line.edge.target].state in ("planned", "never ran"):
+                attributes["style"] = "dashed"
+        elif dead:
+            attributes |= {"color": theme.pale, "style": attributes.get("style", "dashed")}
+        elif line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
+            attributes["color"] = theme.red
+        if kind in _NAMED and (kind, line.target) not in named:
+            named.add((kind, line.target))
+            attributes["label"] = f" {kind} "
+        if not line.head:
+            attributes["arrowhead"] = "none"
+        if line.layers > 1:
+            attributes["minlen"] = str(line.layers)
+        if line.back:
+            attributes["constraint"] = "false"
+        picture.edge(self.names[line.source], self.names[line.target], **attributes)
+
+    def states(self, key: str) -> set[str]:
+        return {node.state for box in self.stacks.inside(key) for node in self.stacks.nodes(box)}
+
+    def dead(self, line: Line) -> bool:
+        """Whether nothing went, or ever will go, along the line."""
+        if self.states(line.edge.source) == {"never ran"}:
+            return True
+        to = line.target if line.target in self.stacks.boxes else None
+        return to is not None and self.states(to) == {"never ran"}
+
+
+def _font(text: str, size: float, colour: str) -> str:
+    return f'<font point-size="{size:g}" color="{colour}">{escape(text)}</font>'

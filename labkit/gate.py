@@ -1,0 +1,174 @@
+"""Hold, step, release: a threads pool that queues tasks while its gate is closed."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import thread as futures_thread
+from typing import Any
+
+from celery.concurrency.base import apply_target
+from celery.concurrency.thread import ApplyResult, TaskPool
+
+
+class Stopped(BaseException):
+    """Raised in a task that still runs when its lab stops; no ``except Exception`` holds it up."""
+
+
+class Gate:
+    """Decides when a task that was received may start.
+
+    While it is closed, tasks are held in the order in which they came. Whoever releases them decides the order of
+    a workflow. ``ended(task_id)`` is called when a task and all that Celery does after it is over.
+    """
+
+    def __init__(self, ended: Callable[[str], None] | None = None) -> None:
+        self.closed = False
+        self._ended = ended
+        self._held: deque[tuple[str, Callable[[], Any]]] = deque()
+        self._running: dict[int, str] = {}
+        self._lock = threading.Condition()
+
+    def submit(self, task_id: str, start: Callable[[], Any]) -> Any:
+        """Start now, or hold."""
+        with self._lock:
+            if self.closed:
+                self._held.append((task_id, start))
+                self._lock.notify_all()
+                return None
+        return start()
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The ids of the tasks that are held, oldest first."""
+        with self._lock:
+            return tuple(task_id for task_id, _ in self._held)
+
+    def current(self) -> str | None:
+        """The id of the task that this thread runs, if it does."""
+        return self._running.get(threading.get_ident())
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The ids of the tasks that run."""
+        with self._lock:
+            return tuple(self._running.values())
+
+    def close(self) -> None:
+        """Hold all tasks from now on; those that run go on."""
+        with self._lock:
+            self.closed = True
+
+    def open(self) -> None:
+        """Let all held tasks go, in order, and hold no more."""
+        with self._lock:
+            self.closed = False
+            waiting, self._held = list(self._held), deque()
+        for _, start in waiting:
+            start()
+
+    def drop(self) -> None:
+        """Forget what is held (its messages were not acknowledged, the broker still has them), and hold no more."""
+        with self._lock:
+            self.closed = False
+            self._held.clear()
+
+    def release(self, task_id: str | None = None) -> str | None:
+        """Let one held task go: this one, or the oldest. Returns its id, ``None`` if there is none (or not that one)."""
+        with self._lock:
+            for place, (held, start) in enumerate(self._held):
+                if task_id is None or held == task_id:
+                    del self._held[place]
+                    break
+            else:
+                return None
+        start()
+        return held
+
+    def wait_held(self, timeout: float) -> bool:
+        """Wait until a task is held, at most ``timeout`` seconds; false if none came."""
+        with self._lock:
+            return self._lock.wait_for(lambda: bool(self._held), timeout)
+
+    def wait_ended(self, task_id: str, timeout: float) -> bool:
+        """Wait until no task of this id runs, at most ``timeout`` seconds; false if it still does."""
+        with self._lock:
+            return self._lock.wait_for(lambda: task_id not in self._running.values(), timeout)
+
+    def enter(self, task_id: str) -> None:
+        """A pool thread begins with a task."""
+        with self._lock:
+            self._running[threading.get_ident()] = task_id
+
+    def leave(self, task_id: str) -> None:
+        """A pool thread is done with a task."""
+        try:
+            if self._ended:
+                self._ended(task_id)
+        finally:
+            with self._lock:
+                self._running.pop(threading.get_ident(), None)
+                self._lock.notify_all()
+
+    def raise_in_running(self, seconds: float = 1.0) -> tuple[str, ...]:
+        """Raise ``Stopped`` in every task that runs, wait for them, and return the ids of those that go on all the same.
+
+        A thread sees it between two byte codes, so one that waits inside C code (``time.sleep``) sees it late.
+        """
+        until = time.monotonic() + seconds
+        while self.running and time.monotonic() < until:
+            with self._lock:
+                for ident in self._running:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Stopped))
+                self._lock.wait_for(lambda: not self._running, 0.1)
+        return self.running
+
+
+class GatedPool(TaskPool):
+    """Celery's threads pool behind a gate. Each thread has the app as its current one, so that results are stored.
+
+    Subclass it with ``gate`` and ``enter_thread`` set (Celery makes the instance).
+    """
+
+    gate: Gate
+    enter_thread: Callable[[], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.executor._thread_name_prefix = "slot"
+        self.executor._initializer = type(self).enter_thread
+        self.executor._initargs = ()
+
+    def on_apply(
+        self,
+        target: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        callback: Any = None,
+        accept_callback: Any = None,
+        **_: Any,
+    ) -> Any:
+        task_id = args[1] if args and len(args) > 1 else ""
+
+        def run() -> None:
+            self.gate.enter(task_id)
+            try:
+                apply_target(target, args, kwargs, callback, accept_callback)
+            finally:
+                self.gate.leave(task_id)
+
+        return self.gate.submit(task_id, lambda: ApplyResult(self.executor.submit(run)))
+
+    def on_stop(self) -> None:
+        """End at once: what has not started goes back to the queue, what runs is told to stop, and nothing is waited for."""
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        still = self.gate.raise_in_running(seconds=0.5)
+        for each in list(self.executor._threads):
+            if still:
+                # Else the interpreter would wait for the thread at its end, for ever.
+                futures_thread._threads_queues.pop(each, None)
+            else:
+                each.join(timeout=0.5)

@@ -1,0 +1,254 @@
+"""Facts folded onto a plan: the Graph of what happened, in whatever order the facts arrived."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from labkit.graph import FINAL, Attempt, Edge, Graph, Node
+from labkit.grow import Grower
+
+
+def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
+    """The plan with all that the facts tell about it; what happened beside the plan is added to it.
+
+    The order in which the facts are given does not matter: each tells when it happened. ``plan`` stays as it is.
+    """
+    ordered = sorted(facts, key=lambda fact: (fact["at"], fact["n"]))
+    grower = Grower(_copied(plan))
+    others: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    lives: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    unsent = {(fact["id"], fact["retries"]) for fact in ordered if fact["kind"] == "unsent"}
+    for fact in ordered:
+        if fact["kind"] in _LIVES:
+            lives[fact["id"]].append(fact)
+        elif fact["kind"] != "published" or (fact["id"], fact["retries"]) not in unsent:
+            others[fact["kind"]].append(fact)
+    grower.messages(others["published"], {id for id, life in lives.items() if any(map(_ignored, life))})
+    graph = grower.graph
+    for id, life in lives.items():
+        _live(grower.ids.get(id, ()), life)
+    for fact in others["errback"]:
+        _inline(grower, fact)
+    for fact in others["answered"]:
+        for node in grower.ids.get(fact["id"], ()):
+            node.backend_state = fact["state"]
+            if fact.get("error") and node.state == "planned":
+                node.error = fact["error"]
+    _conclude(graph)
+    _items(graph)
+    return graph
+
+
+def _copied(plan: Graph) -> Graph:
+    nodes = [copy.copy(node) for node in plan.nodes.values()]
+    for node in nodes:
+        node.attempts = [copy.copy(attempt) for attempt in node.attempts]
+    frames = [copy.copy(frame) for frame in plan.frames.values()]
+    return Graph(nodes, plan.edges, frames, copy.deepcopy(plan.outline))
+
+
+def _ignored(fact: Mapping[str, Any]) -> bool:
+    return bool(fact["kind"] == "ended" and fact["state"] == "IGNORED")
+
+
+# --- the life of one task -----------------------------------------------------------------------------------
+
+
+def _live(nodes: Sequence[Node], life: list[Mapping[str, Any]]) -> None:
+    """Apply the facts of one id, in order. Two nodes share an id when the first replaced itself."""
+    place = 0
+    for fact in life:
+        if place >= len(nodes):
+            return
+        _LIVES[fact["kind"]](nodes[place], fact)
+        if _ignored(fact) and place + 1 < len(nodes):
+            nodes[place].state, nodes[place].note, nodes[place].reason = "succeeded", "replaced itself", None
+            place += 1
+
+
+def _received(node: Node, fact: Mapping[str, Any]) -> None:
+    node.received = node.received or fact["at"]
+    node.worker = fact.get("worker") or node.worker
+    if node.state in ("planned", "sent"):
+        node.state = "received"
+
+
+def _started(node: Node, fact: Mapping[str, Any]) -> None:
+    if node.attempts and node.attempts[-1].seconds is None:
+        node.attempts[-1].why = "its worker was gone before it ended"
+        node.note = f"ran {len(node.attempts) + 1} times"
+    node.started = node.started or fact["at"]
+    node.attempts.append(Attempt(when=fact["at"]))
+    node.worker = fact.get("worker") or node.worker
+    node.state = "running"
+
+
+def _stop(node: Node, fact: Mapping[str, Any], why: str | None = None) -> None:
+    node.finished = fact["at"]
+    if node.attempts:
+        last = node.attempts[-1]
+        last.why = why
+        if last.when is not None:
+            last.seconds = max(0.0, fact["at"] - last.when)
+
+
+def _succeeded(node: Node, fact: Mapping[str, Any]) -> None:
+    _stop(node, fact)
+    node.state, node.value, node.error = "succeeded", fact["value"], None
+
+
+def _failed(node: Node, fact: Mapping[str, Any]) -> None:
+    _stop(node, fact)
+    node.state, node.error = "failed", fact["error"]
+    node.note = fact.get("note") or node.note
+
+
+def _retried(node: Node, fact: Mapping[str, Any]) -> None:
+    _stop(node, fact, fact["error"])
+    if node.attempts:
+        node.attempts[-1].delay = fact.get("delay")
+    node.state, node.finished = "retrying", None
+
+
+def _ended(node: Node, fact: Mapping[str, Any]) -> None:
+    _stop(node, fact)
+    node.state = "rejected"
+    said = "Ignore" if fact["state"] == "IGNORED" else "Reject"
+    node.reason = f"raised {said}, so it ended without a result"
+    if fact.get("requeued"):
+        node.state, node.reason, node.note = "sent", None, "rejected, and back in the queue"
+
+
+def _revoked(node: Node, fact: Mapping[str, Any]) -> None:
+    node.state, node.finished, node.reason = "revoked", fact["at"], fact["why"]
+
+
+def _unregistered(node: Node, fact: Mapping[str, Any]) -> None:
+    node.state, node.finished = "failed", fact["at"]
+    node.error, node.note = f"NotRegistered: {node.task!r}", "no worker knows this task"
+
+
+def _rejected(node: Node, fact: Mapping[str, Any]) -> None:
+    node.state, node.reason, node.finished = "rejected", fact["why"], fact["at"]
+
+
+def _redelivered(node: Node, fact: Mapping[str, Any]) -> None:
+    node.note = "delivered again"
+
+
+def _lost(node: Node, fact: Mapping[str, Any]) -> None:
+    node.state, node.reason, node.finished = "lost", fact["why"], fact["at"]
+
+
+_LIVES: Final = {
+    "received": _received,
+    "started": _started,
+    "succeeded": _succeeded,
+    "failed": _failed,
+    "retried": _retried,
+    "ended": _ended,
+    "revoked": _revoked,
+    "unregistered": _unregistered,
+    "rejected": _rejected,
+    "redelivered": _redelivered,
+    "lost": _lost,
+}
+
+
+def _inline(grower: Grower, fact: Mapping[str, Any]) -> None:
+    """An errback of three parameters: called where its task failed, no message, no id."""
+    owners = grower.ids.get(fact["id"], [])
+    node = grower.errback(owners[-1] if owners else None, fact["task"])
+    node.state = "failed" if fact.get("error") else "succeeded"
+    node.error = fact.get("error")
+    node.args, node.partial = (fact["id"],), False
+    node.note = f"called with {fact['exception']}"
+    node.started = node.finished = fact["at"]
+
+
+# --- what will never run, and why ---------------------------------------------------------------------------
+
+
+def _conclude(graph: Graph) -> None:
+    """Give each node that can no longer run its state and reason, as soon as that is certain."""
+    incoming: dict[str, list[Edge]] = defaultdict(list)
+    for edge in graph.edges:
+        incoming[edge.target].append(edge)
+    waiting = [node for node in graph.nodes.values() if node.state == "planned" and node.role != "map"]
+    moved = True
+    while waiting and moved:
+        left = []
+        for node in waiting:
+            reason = _why_not(graph, node, incoming)
+            if reason is None:
+                left.append(node)
+            else:
+                node.state, node.reason = "never ran", reason
+        moved = len(left) < len(waiting)
+        waiting = left
+
+
+def _sources(graph: Graph, edge: Edge, incoming: Mapping[str, list[Edge]]) -> list[Node]:
+    if edge.source in graph.nodes:
+        return [graph.nodes[edge.source]]
+    into = [graph.nodes[each.source] for each in incoming.get(edge.source, ()) if each.source in graph.nodes]
+    return into or [graph.nodes[key] for key in graph.leaves(edge.source)]
+
+
+def _why_not(graph: Graph, node: Node, incoming: Mapping[str, list[Edge]]) -> str | None:
+    sources = [(edge, source) for edge in incoming.get(node.key, ()) for source in _sources(graph, edge, incoming)]
+    if not sources:
+        return None
+    if sources[0][0].kind == "errback":
+        return _errback_not_called(graph, [source for _, source in sources])
+    for edge, source in sources:
+        if source.state in FINAL and source.state != "succeeded":
+            name, did = graph.number(source.key), _DID[source.state]
+            if edge.kind == "callback" and source.state != "never ran":
+                return f"{name} {did}; a callback runs on success only"
+            return f"{'header ' if source.role == 'header' else ''}{name} {did}"
+    if all(source.state == "succeeded" for _, source in sources):
+        last = sources[-1][1]
+        if node.error:
+            return f"it could not be sent: {node.error}"
+        return f"{graph.number(last.key)} ended without sending it"
+    return None
+
+
+def _errback_not_called(graph: Graph, sources: list[Node]) -> str | None:
+    if any(source.state not in FINAL for source in sources):
+        return None
+    failed = [source for source in sources if source.state == "failed"]
+    if not failed:
+        return "nothing failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} did not fail"
+    return f"{graph.number(failed[0].key)} failed, but Celery did not call it"
+
+
+_DID: Final = {
+    "failed": "failed",
+    "revoked": "was revoked",
+    "rejected": "ended without a result",
+    "lost": "was lost",
+    "never ran": "did not run",
+}
+
+
+def _items(graph: Graph) -> None:
+    """The items of a map share the fate of its one message, as far as that can be known."""
+    for frame in graph.frames.values():
+        if frame.kind not in ("map", "starmap") or frame.members[0] not in graph.nodes:
+            continue
+        message = graph.nodes[frame.members[0]]
+        items = [graph.nodes[key] for key in frame.members[1:] if key in graph.nodes and graph.nodes[key].role == "map"]
+        values = message.value if isinstance(message.value, list) and len(message.value) == len(items) else None
+        for place, item in enumerate(items):
+            if message.state == "succeeded":
+                item.state = "succeeded"
+                item.value = values[place] if values is not None else None
+            elif message.state == "failed":
+                item.state, item.reason = "unknown", "one item failed, and Celery does not tell which"
+            elif message.state in FINAL:
+                item.state, item.reason = "never ran", f"{graph.number(message.key)} {_DID[message.state]}"

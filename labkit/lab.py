@@ -1,0 +1,461 @@
+"""start and stop, run and draw: the only place that ties broker, worker, gate and recording together."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+from celery import Celery, _state
+from celery.result import ResultBase
+from kombu import serialization
+from kombu.exceptions import EncodeError, OperationalError
+
+from labkit import canvas
+from labkit.borrow import Loan
+from labkit.broker import Broker, NoServer
+from labkit.errors import LabError
+from labkit.gate import Gate
+from labkit.graph import Graph
+from labkit.guest import Guest
+from labkit.listen import Listener
+from labkit.plan import prepare
+from labkit.queues import Queue, look
+from labkit.record import Fact, Recording
+from labkit.run import Run
+from labkit.worker import EmbeddedWorker
+
+#: Threads of the embedded worker.
+SLOTS: Final = 4
+
+#: How many lines of what tasks print and Celery logs are kept in ``lab.log``.
+KEPT_LINES: Final = 1000
+
+_MEMORY: Final = "memory://"
+
+
+class Lab:
+    """A broker, a worker and a recorder around one Celery app. Made by `start`, ended by `stop`.
+
+    ``app`` is the app; ``url`` the broker's; ``slots`` the worker's threads; ``queues`` what the worker serves.
+    """
+
+    def __init__(self, app: Celery, *, slots: int, port: int | None, redact: Any) -> None:
+        self.app = app
+        self.slots = slots
+        self.running = False
+        self.broker: Broker | None = None
+        self.log: list[str] = []
+        self._active: list[Recording] = []
+        self._stack: list[Callable[[], Any]] = []
+        self._lock = threading.Lock()
+        started = False
+        try:
+            url, backend, self.kind = self._broker(port)
+            self.url = url
+            self.queues = [str(app.conf.task_default_queue or "celery")]
+            settings: dict[str, Any] = {"broker_url": url, "broker_read_url": url, "broker_write_url": url}
+            settings["result_backend"] = backend
+            if url == _MEMORY:
+                settings["broker_transport_options"] = {"polling_interval": 0.02}
+            if self.broker is None and url != _MEMORY:
+                settings |= self._own_queue(url)
+            self.loan = Loan(app, settings)
+            self._stack.append(self.loan.end)
+            self.listener = Listener(app, redact)
+            self.listener.connect()
+            self._stack.append(self.listener.disconnect)
+            self.gate = Gate(self._over)
+            self.guest = Guest(self._told)
+            self.guest.come_in()
+            self._stack.append(self.guest.leave)
+            name = f"lab{os.getpid()}-{secrets.token_hex(2)}@kernel"
+            self.worker = EmbeddedWorker(app, self.gate, self.guest, slots=slots, queues=self.queues, name=name)
+            self._stack.append(lambda: self.worker.stop(nudge=self._unblock if self.broker else None))
+            self.worker.start()
+            self.running = started = True
+        finally:
+            if not started:
+                self._unwind()
+
+    def _broker(self, port: int | None) -> tuple[str, str, str]:
+        url = os.environ.get("LABKIT_BROKER_URL", "").strip()
+        if url:
+            _reach(url)
+            backend = os.environ.get("LABKIT_RESULT_BACKEND", "").strip() or url
+            return url, backend, "broker at LABKIT_BROKER_URL"
+        try:
+            self.broker = Broker.start(port)
+        except NoServer as error:
+            warnings.warn(f"{error} Until then tasks go through memory, and some lessons will be slow.", stacklevel=4)
+            return _MEMORY, "cache+memory://", "in-memory transport"
+        self._stack.append(self.broker.stop)
+        return self.broker.url, self.broker.backend_url, "embedded Valkey server"
+
+    def _own_queue(self, url: str) -> dict[str, Any]:
+        """On a broker that others use too, tasks of this kernel go to a queue of its own; others serve the rest."""
+        own = f"labkit-{secrets.token_hex(4)}"
+        with self.app.connection_for_read(url) as connection:
+            remote = bool(self.app.control.inspect(timeout=0.5, connection=connection).ping())
+        shared, self.queues = self.queues, [own]
+        self.kind += " with its own workers" if remote else ""
+        if not remote:
+            self._stack.append(lambda: _forget_queue(url, own))
+            return {"task_default_queue": own}
+        tasks = self.app._tasks
+
+        def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str] | None:
+            known = tasks.get(name)
+            here = known is not None and type(known).__module__ == "__main__"
+            return {"queue": own} if here and "queue" not in options else None
+
+        before = self.app.conf.task_routes or ()
+        self._stack.append(lambda: _forget_queue(url, own))
+        self.shared = shared
+        return {"task_routes": (route, *(before if isinstance(before, list | tuple) else (before,)))}
+
+    def _unblock(self) -> None:
+        """Have the embedded server answer at once whoever waits for a message."""
+        with suppress(Exception), self.app.connection_for_write() as connection:
+            client = connection.default_channel.client
+            for each in client.client_list():
+                if each["cmd"] == "brpop":
+                    client.client_unblock(each["id"])
+
+    def _told(self, kind: str, text: str) -> None:
+        id = self.gate.current()
+        self.log.append(text)
+        del self.log[:-KEPT_LINES]
+        if id is not None:
+            self.listener.recording_of(id).add(kind, id, text=text)
+
+    def _over(self, id: str) -> None:
+        self.guest.end_line()
+        self.listener.closed(id)
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop worker and broker, and give the app and the process back as they were. Calling it twice is no error.
+
+        A task that still runs is told to stop; raises ``LabError`` that names it if it does not (all else is done).
+        """
+        global _current
+        with self._lock:
+            if not self.running:
+                return
+            self.running = False
+            if _current is self:
+                _current = None
+            self.gate.drop()
+            self.loan.quiet()
+            self._unwind()
+        if self.worker.still_running:
+            names = ", ".join(sorted({self._name(id) for id in self.worker.still_running}))
+            raise LabError(
+                f"the lab has stopped, but {names} could not be stopped and still runs in this process. "
+                "Restart the kernel to be rid of it."
+            )
+
+    def _unwind(self) -> None:
+        failures = []
+        while self._stack:
+            undo = self._stack.pop()
+            try:
+                undo()
+            except Exception as error:  # one part that fails must not keep the others from being undone
+                failures.append(error)
+        if failures:
+            self.log.append(f"while stopping: {failures!r}")
+
+    def _name(self, id: str) -> str:
+        for fact in self.listener.recording_of(id).facts:
+            if fact["kind"] == "published" and fact["id"] == id:
+                return str(fact["task"])
+        return "a task"
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self.running:
+            return "the lab has stopped; labkit.start() starts one"
+        queue = self.app.conf.task_default_queue if self.broker or self.url == _MEMORY else "one of this kernel's own"
+        return (
+            f"lab for the app {self.app.main!r}\n"
+            f"  broker   {self.kind}\n"
+            f"  worker   embedded in this kernel, threads pool, {self.slots} slots\n"
+            f"  queue    {queue}"
+        )
+
+    # --- the gate -------------------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        """Whether the gate is closed: tasks that are received are held."""
+        return self.gate.closed
+
+    def pause(self) -> None:
+        """Hold every task from now on. Tasks that run finish; the clocks of countdowns run on."""
+        self._check()
+        self.gate.close()
+
+    def resume(self) -> None:
+        """Let all held tasks go, in the order in which they came."""
+        self._check()
+        self.gate.open()
+
+    def step(self, timeout: float = 5.0) -> list[Fact]:
+        """Release the oldest held task, wait at most ``timeout`` seconds until it has ended, and return what happened.
+
+        Returns an empty list if nothing is held. Raises ``LabError`` if the lab is not paused.
+        """
+        self._check()
+        if not self.paused:
+            raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
+        self.gate.wait_held(min(0.5, timeout))
+        held = self.gate.held
+        if not held:
+            return []
+        recording = self.listener.recording_of(held[0])
+        before = len(recording.facts)
+        if self.gate.release(held[0]) is not None:
+            self.gate.wait_ended(held[0], timeout)
+            self.gate.wait_held(0.2)
+        return recording.facts[before:]
+
+    def refuse_when_paused(self) -> None:
+        """Raises ``LabError`` if the lab is paused: a blocking wait could never return."""
+        if self.running and self.paused:
+            raise LabError("the lab is paused, so this could never return. Call lab.resume(), or lab.step(), or await it.")
+
+    # --- looking --------------------------------------------------------------------------------------------
+
+    def queue(self, *names: str) -> Queue:
+        """What lies in the queues with these names (none given: those that the embedded worker serves) right now."""
+        self._check()
+        return look(self.app, names or self.queues)
+
+    def ask_backend(self, recording: Recording) -> bool:
+        """Ask the result backend once for every task of a recording, and note what it answers. False if it is gone."""
+        if not self.running:
+            return False
+        ids = list(dict.fromkeys(node.id for node in recording.graph.nodes.values() if node.id))
+        try:
+            answers = _answers(self.app.backend, ids)
+        except Exception:  # what the backend cannot tell stays unknown
+            return False
+        for id, meta in answers:
+            error = meta.get("result") if meta["status"] == "FAILURE" else None
+            said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else None
+            recording.add("answered", id, state=meta["status"], error=said)
+        return True
+
+    def check_worker(self) -> None:
+        """Raises ``LabError`` if the embedded worker is gone."""
+        if self.running and not self.worker.alive:
+            raise LabError("the worker is gone. Call labkit.stop(), then labkit.start(); the app and its tasks stay.")
+
+    def _check(self) -> None:
+        if not self.running:
+            raise LabError("the lab has stopped. Start it again: lab = labkit.start()")
+
+    # --- sending --------------------------------------------------------------------------------------------
+
+    def run(self, signature: Any, *, check: bool = True) -> Run:
+        """Send a canvas, as a fresh copy, and return its `Run`.
+
+        With ``check=False`` task names that nobody here knows are sent all the same.
+        Raises ``LabError``, before anything is sent, for what cannot be sent.
+        """
+        self._check()
+        self.check_worker()
+        fresh, graph = prepare(signature)
+        if not graph.nodes and canvas.kind(fresh) != "group":
+            raise LabError("there is nothing to send: this canvas has no task in it.")
+        self._inspect(graph, check)
+        recording = Recording(graph)
+        self._active = [each for each in self._active if not each.over.is_set()] + [recording]
+        self.listener.own(recording)
+        recording.sending()
+        try:
+            result = fresh.apply_async()
+        except (EncodeError, OperationalError, TypeError, AttributeError, NotImplementedError) as error:
+            raise LabError(_cannot_send(error)) from error
+        finally:
+            self.listener.unsent()
+            recording.sent()
+        return Run(self, recording, result)
+
+    def _inspect(self, graph: Graph, check: bool) -> None:
+        tasks, serializer = self.app._tasks, self.app.conf.task_serializer
+        for node in graph.nodes.values():
+            if check and node.task not in tasks and node.role != "map":
+                raise LabError(_unregistered(graph.number(node.key), node.task, tasks))
+            if node.role == "map":
+                continue
+            try:
+                serialization.dumps((node.args, node.kwargs), serializer)
+            except EncodeError as error:
+                raise LabError(
+                    f"the arguments of {graph.number(node.key)} {node.task} cannot be sent as {serializer}: {error}. "
+                    "Send what JSON knows: numbers, text, lists, dicts; list(…) for a range, a set or a generator."
+                ) from error
+
+
+def _answers(backend: Any, ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the backend has stored for each id, in one request where it can do that."""
+    if not ids or not hasattr(backend, "mget"):
+        for id in ids:
+            yield id, backend.get_task_meta(id, cache=False)
+        return
+    for id, stored in zip(ids, backend.mget([backend.get_key_for_task(id) for id in ids]), strict=True):
+        meta = backend.meta_from_decoded(backend.decode(stored)) if stored else {"status": "PENDING"}
+        yield id, meta
+
+
+def _unregistered(number: str, name: str, tasks: Any) -> str:
+    known = sorted(each for each in tasks if not each.startswith("celery."))
+    alike = [each for each in known if each.rpartition(".")[2] == name.rpartition(".")[2]]
+    hint = f"Did you mean {alike[0]!r}?" if alike else f"Registered are: {', '.join(known[:12]) or 'none'}."
+    return (
+        f"{number}: no task {name!r} is registered with this app. {hint} Run the cell that defines it first; "
+        "to send it for a worker elsewhere, use labkit.run(…, check=False)."
+    )
+
+
+def _cannot_send(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}".strip()
+    if isinstance(error, OperationalError):
+        return f"the broker does not answer ({text}). Call labkit.stop(), then labkit.start()."
+    return f"Celery refuses to send this canvas: {text}"
+
+
+def _reach(url: str, timeout: float = 3.0) -> None:
+    """Raise ``LabError`` if nothing answers at a broker's address within ``timeout`` seconds."""
+    from kombu import Connection
+
+    try:
+        options = {"socket_connect_timeout": timeout, "socket_timeout": timeout}
+        redis = url.startswith(("redis", "valkey", "rediss"))
+        with Connection(url, connect_timeout=timeout, transport_options=options if redis else {}) as connection:
+            if redis and "socket" not in url.partition(":")[0]:
+                import redis as client
+
+                client.Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=timeout).ping()
+            else:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+            address = connection.as_uri()
+    except Exception as error:
+        shown = Connection(url).as_uri() if "://" in url else repr(url)
+        raise LabError(
+            f"no broker answers at LABKIT_BROKER_URL={shown} ({type(error).__name__}: {error}). "
+            "Start a Redis there, correct the variable, or unset it to use the embedded server."
+        ) from error
+    del address
+
+
+def _forget_queue(url: str, queue: str) -> None:
+    from kombu import Connection
+
+    with Connection(url) as connection:
+        client = getattr(connection.default_channel, "client", None)
+        if client is not None and hasattr(client, "delete"):
+            client.delete(queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9)), f"_kombu.binding.{queue}")
+            client.srem("_kombu.binding.celery", f"{queue}\x06\x16\x06\x16{queue}")
+
+
+_current: Lab | None = None
+_own: Celery | None = None
+_starting = threading.Lock()
+
+
+def start(
+    app: Celery | None = None,
+    *,
+    slots: int = SLOTS,
+    port: int | None = None,
+    redact: Callable[[str, tuple[Any, ...], dict[str, Any]], tuple[Any, Any]] | None = None,
+) -> Lab:
+    """Start an embedded broker and worker, or return the lab that runs already.
+
+    ``app`` is the app to use: by default the current Celery app (that of ``tasks`` once it is imported), else a new
+    one. ``slots`` is the number of threads of the worker, ``port`` a TCP port on 127.0.0.1 for the broker (by default
+    it listens on a private unix socket), ``redact(task, args, kwargs)`` returns the arguments to record. With
+    ``LABKIT_BROKER_URL`` in the environment that broker is used, with ``LABKIT_RESULT_BACKEND`` that backend.
+
+    Raises ``LabError``, within 5 seconds, if there is no broker there, the port is taken, or a lab with another app
+    or other slots runs already.
+    """
+    global _current, _own
+    with _starting:
+        if _current is not None and _current.running:
+            if (app is None or app is _current.app) and slots in (SLOTS, _current.slots):
+                _current.check_worker()
+                return _current
+            raise LabError(
+                f"a lab for the app {_current.app.main!r} with {_current.slots} slots runs already. "
+                "Call labkit.stop() first, then labkit.start(…) again."
+            )
+        if slots < 1:
+            raise LabError(f"a worker needs at least one slot, not {slots}.")
+        chosen = app or _state._tls.current_app or _state.default_app or _own
+        if chosen is None:
+            before = _state._tls.current_app
+            chosen = _own = Celery("lab")
+            chosen.conf.update(task_serializer="json", result_serializer="json", accept_content=["json"])
+            _state._set_current_app(before)
+        _current = Lab(chosen, slots=slots, port=port, redact=redact)
+        return _current
+
+
+def stop() -> None:
+    """Stop the lab that runs, if one does; see `Lab.stop`."""
+    if _current is not None:
+        _current.stop()
+
+
+def _at_exit() -> None:
+    try:
+        stop()
+    except LabError:
+        pass
+
+
+atexit.register(_at_exit)
+
+
+def run(signature: Any, *, check: bool = True) -> Run:
+    """Send a canvas through the lab and return its `Run`: shown, it is the live view; ``await`` it for its end.
+
+    A fresh copy is sent, ``signature`` stays as it is and can be run again. ``check=False`` sends tasks that are not
+    registered here all the same.
+    Raises ``LabError`` if no lab runs, or if ``signature`` cannot be sent (nothing is sent then).
+    """
+    if _current is None:
+        raise LabError("no lab is running. Start one first: lab = labkit.start()")
+    return _current.run(signature, check=check)
+
+
+def graph_of(thing: Any) -> Graph:
+    """The Graph of a signature (its plan), a `Run`, a recording, or a result that Celery gave.
+
+    Raises ``LabError`` for anything else.
+    """
+    if isinstance(thing, Graph):
+        return thing
+    if isinstance(thing, Run | Recording):
+        return thing.graph
+    if isinstance(thing, ResultBase):
+        from labkit.results import graph_of_result
+
+        return graph_of_result(thing, _current.listener.apart if _current else None)
+    return prepare(thing)[1]

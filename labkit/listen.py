@@ -1,0 +1,323 @@
+"""Celery's signals turned into facts: who published, received, started and ended what, told to the right recording."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery import Celery, signals
+from celery.backends.base import Backend
+from celery.canvas import Signature
+from celery.exceptions import Reject, TaskRevokedError
+from celery.worker.request import Request
+
+from labkit.grow import first_id
+from labkit.record import Recording, snapshot
+
+_log: Final = logging.getLogger("labkit.listen")
+
+#: How many facts of workflows that nobody runs through the lab are kept.
+KEPT_APART: Final = 20_000
+
+_QUIET: Final = frozenset({"celery.backend_cleanup"})
+
+
+class Listener:
+    """Listens to one app while it is connected. An error in here is logged, it never reaches a task.
+
+    ``redact(task, args, kwargs)`` may return other arguments to be recorded in place of the real ones.
+    """
+
+    def __init__(
+        self,
+        app: Celery,
+        redact: Callable[[str, tuple[Any, ...], dict[str, Any]], tuple[Any, Any]] | None = None,
+    ) -> None:
+        self.app = app
+        self.apart = Recording()
+        self._redact = redact
+        self._owners: weakref.WeakValueDictionary[str, Recording] = weakref.WeakValueDictionary()
+        self._local = threading.local()
+        self._connected: list[tuple[Any, Any]] = []
+        self._errbacks: Any = None
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Start listening."""
+        if self._connected:
+            return
+        for signal, receiver in (
+            (signals.before_task_publish, self._publishing),
+            (signals.after_task_publish, self._published),
+            (signals.task_received, self._received),
+            (signals.task_prerun, self._started),
+            (signals.task_success, self._succeeded),
+            (signals.task_failure, self._failed),
+            (signals.task_internal_error, self._broken),
+            (signals.task_retry, self._retried),
+            (signals.task_postrun, self._ended),
+            (signals.task_revoked, self._revoked),
+            (signals.task_unknown, self._unknown),
+            (signals.task_rejected, self._rejected),
+        ):
+            safe = _safe(receiver)
+            signal.connect(safe, weak=False)
+            self._connected.append((signal, safe))
+        original, listener = Backend._call_task_errbacks, self
+
+        def call_task_errbacks(backend: Backend, request: Any, exc: Any, traceback: Any) -> None:
+            if backend.app is listener.app:
+                request = listener._watch_errbacks(backend, request, exc)
+            original(backend, request, exc, traceback)
+
+        self._errbacks = (original, call_task_errbacks)
+        Backend._call_task_errbacks = call_task_errbacks
+
+    def disconnect(self) -> None:
+        """Stop listening; Celery is as it was before."""
+        while self._connected:
+            signal, receiver = self._connected.pop()
+            signal.disconnect(receiver)
+        if self._errbacks and Backend._call_task_errbacks is self._errbacks[1]:
+            Backend._call_task_errbacks = self._errbacks[0]
+        self._errbacks = None
+
+    # --- whose fact it is -----------------------------------------------------------------------------------
+
+    def own(self, recording: Recording) -> None:
+        """Facts about the ids of this recording's plan, and about all that comes of them, belong to it."""
+        for id in recording.known:
+            self._owners[id] = recording
+
+    def recording_of(self, *ids: str | None) -> Recording:
+        """The recording that one of these ids belongs to; else the one for what was sent past the lab."""
+        for id in ids:
+            if id and (found := self._owners.get(id)) is not None:
+                return found
+        if len(self.apart.facts) >= KEPT_APART:
+            del self.apart.facts[: KEPT_APART // 10]
+        return self.apart
+
+    def closed(self, id: str) -> None:
+        """The pool is done with a message of this id."""
+        self.recording_of(id).closed(id)
+
+    def unsent(self) -> None:
+        """A message announced in this thread was never sent (it could not be encoded, or there was no broker)."""
+        fact = getattr(self._local, "announced", None)
+        if fact is not None:
+            self._local.announced = None
+            recording = self.recording_of(fact["id"])
+            recording.add("unsent", fact["id"], retries=fact["retries"])
+            recording.closed(fact["id"])
+
+    # --- signals --------------------------------------------------------------------------------------------
+
+    def _publishing(self, body: Any, headers: dict[str, Any], routing_key: str = "", **_: Any) -> None:
+        self.unsent()
+        if headers.get("task") in _QUIET:
+            return
+        id, parent = headers["id"], headers.get("parent_id")
+        recording = self.recording_of(id, parent, headers.get("root_id"))
+        known = recording.known
+        args, kwargs, embed = body
+        if self._redact:
+            args, kwargs = self._redact(headers["task"], tuple(args), dict(kwargs))
+        chain, chord = embed.get("chain"), embed.get("chord")
+        if chain and (first_id(chain[-1]) or "") in known and not headers.get("replaced_task_nesting"):
+            chain = None
+        if chord is not None and (body_id := first_id(chord)) in known:
+            chord = body_id
+        planned = id in known
+        fact = recording.add(
+            "published",
+            id,
+            task=headers["task"],
+            args=snapshot(list(args)) if args else [],
+            kwargs=snapshot(dict(kwargs)) if kwargs else {},
+            parent=parent,
+            group=headers.get("group"),
+            retries=headers.get("retries") or 0,
+            nesting=headers.get("replaced_task_nesting") or 0,
+            eta=headers.get("eta"),
+            expires=headers.get("expires"),
+            queue=routing_key,
+            chain=_light(chain),
+            chord=chord if isinstance(chord, str) else _light(chord),
+            link=None if planned else _light(embed.get("callbacks")),
+            link_error=None if planned else _light(embed.get("errbacks")),
+        )
+        if not planned:
+            known.add(id)
+            self._owners[id] = recording
+        for each in _ids(chain, chord):
+            known.add(each)
+            self._owners[each] = recording
+        recording.opened(id)
+        self._local.announced = fact
+
+    def _published(self, **_: Any) -> None:
+        self._local.announced = None
+
+    def _received(self, request: Request, sender: Any = None, **_: Any) -> None:
+        self.recording_of(request.id, request.parent_id).add(
+            "received", request.id, worker=request.hostname, redelivered=bool(request.delivery_info.get("redelivered"))
+        )
+
+    def _started(self, task_id: str, task: Any, **_: Any) -> None:
+        request = task.request
+        self._local.stored = False
+        self.recording_of(task_id, request.parent_id).add(
+            "started", task_id, worker=request.hostname, slot=threading.current_thread().name
+        )
+
+    def _succeeded(self, sender: Any, result: Any, runtime: float, **_: Any) -> None:
+        self._local.stored = True
+        id = sender.request.id
+        self.recording_of(id).add("succeeded", id, value=snapshot(result), seconds=runtime)
+
+    def _failed(self, sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
+        note = getattr(self._local, "broken", None)
+        self._local.broken = None
+        self.recording_of(task_id).add("failed", task_id, error=_error(exception), note=note)
+
+    def _broken(self, task_id: str, **_: Any) -> None:
+        self._local.broken = "its body returned; what came after it could not be sent or stored"
+
+    def _retried(self, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
+        retry = getattr(einfo, "exception", None)
+        why = getattr(retry, "exc", None) or reason
+        error = _error(why) if isinstance(why, BaseException) else str(why)
+        self.recording_of(request.id).add("retried", request.id, error=error, delay=_delay(getattr(retry, "when", None)))
+
+    def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
+        self.unsent()
+        if state in ("IGNORED", "REJECTED"):
+            requeued = isinstance(retval, Reject) and bool(retval.requeue)
+            recording = self.recording_of(task_id)
+            recording.add("ended", task_id, state=state, error=str(getattr(retval, "reason", "")), requeued=requeued)
+            if requeued:
+                recording.opened(task_id)
+
+    def _revoked(self, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
+        why = "it expired before it was run" if expired else "terminated" if terminated else "revoked before it was run"
+        recording = self.recording_of(request.id)
+        recording.add("revoked", request.id, why=why)
+        recording.closed(request.id)
+
+    def _unknown(self, name: str, id: str, **_: Any) -> None:
+        recording = self.recording_of(id)
+        recording.add("unregistered", id, task=name)
+        recording.closed(id)
+
+    def _rejected(self, message: Any, exc: Any = None, **_: Any) -> None:
+        id = (getattr(message, "headers", None) or {}).get("id")
+        if id:
+            recording = self.recording_of(id)
+            recording.add("rejected", id, why=f"the worker could not read the message: {exc}")
+            recording.closed(id)
+
+    def _watch_errbacks(self, backend: Backend, request: Any, exc: Any) -> Any:
+        """Errbacks of three parameters are called inline: no message and no signal tells, so watch the call itself."""
+        try:
+            watched = []
+            for errback in request.errbacks:
+                signature = self.app.signature(errback)
+                watched.append(_Watched(signature, self, request.id, exc))
+            request.errbacks = watched
+        except Exception:
+            _log.debug("errbacks not watched", exc_info=True)
+        return request
+
+
+class _Watched(Signature):
+    """An errback that notes when it is called inline. Celery clones signatures before it calls them: it stays itself."""
+
+    def __init__(self, signature: Signature, listener: Listener, failed: str, exc: Any) -> None:
+        super().__init__(signature, app=signature._app)
+        self._watch = (signature, listener, failed, exc)
+        self._app = signature._app
+
+    def clone(self, *args: Any, **kwargs: Any) -> Signature:
+        return self if not args and not kwargs else self._watch[0].clone(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        signature, listener, failed, exc = self._watch
+        started, error = time.time(), None
+        try:
+            return signature(*args, **kwargs)
+        except Exception as raised:
+            error = _error(raised)
+            raise
+        finally:
+            _safe(listener.recording_of(failed).add)(
+                "errback", failed, task=self.task, exception=type(exc).__name__, error=error, at=started
+            )
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        return self._watch[0].apply_async(*args, **kwargs)
+
+
+def _safe(function: Callable[..., Any]) -> Callable[..., None]:
+    """``function`` with its errors logged: recording never harms what it records."""
+
+    def safe(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception:
+            _log.debug("a fact was lost", exc_info=True)
+
+    return safe
+
+
+def _error(exception: BaseException | Any) -> str:
+    """``ValueError: boom``, bounded."""
+    try:
+        text = str(exception)
+    except Exception:  # a broken __str__ must not hide the failure itself
+        text = "<its str raises>"
+    if isinstance(exception, TaskRevokedError):
+        text = str(exception.args[0]) if exception.args else text
+    return str(snapshot(f"{type(exception).__name__}: {text}" if text else type(exception).__name__))
+
+
+def _delay(when: Any) -> float | None:
+    return float(when) if isinstance(when, int | float) else None
+
+
+def _light(signature: Any) -> Any:
+    """A signature (or a list of them) as a message carries it, without what only Celery needs."""
+    if signature is None:
+        return None
+    if isinstance(signature, list | tuple):
+        return [_light(each) for each in signature] or None
+    return signature
+
+
+def _ids(*parts: Any) -> list[str]:
+    """All task ids in signatures as messages carry them."""
+    found: list[str] = []
+    waiting = [part for part in parts if part and not isinstance(part, str)]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, dict):
+            options, kwargs = part.get("options") or {}, part.get("kwargs") or {}
+            if options.get("task_id"):
+                found.append(options["task_id"])
+            if isinstance(options.get("chain"), list):
+                waiting += options["chain"]
+            if part.get("task") in ("celery.chain", "celery.group", "celery.chord"):
+                for name in ("tasks", "header", "body"):
+                    if kwargs.get(name):
+                        inner = kwargs[name]
+                        waiting += inner if isinstance(inner, list | tuple) else [inner]
+    return found
+
+

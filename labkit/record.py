@@ -1,0 +1,200 @@
+"""What happened to one workflow: ordered facts, folded to its Graph at any moment; JSON in and out."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from celery.result import ResultBase
+from kombu.utils.json import dumps
+
+from labkit.errors import LabError
+from labkit.graph import Graph
+from labkit.happened import fold
+
+#: One thing that happened: ``kind`` (what), ``id`` (to which task), ``at`` (when, seconds since the epoch), ``n``
+#: (its place among the facts of one process), and what belongs to the kind. Plain data, ready for JSON.
+Fact = dict[str, Any]
+
+#: The version of a saved recording.
+SCHEMA: Final = 1
+
+#: Longest text, in characters, that is kept of one argument, value or error.
+KEPT: Final = 20_000
+
+#: Most facts that one recording keeps; those after it are counted, not kept.
+MOST: Final = 1_000_000
+
+
+def snapshot(value: Any, kept: int = KEPT) -> Any:
+    """``value`` as it travels in JSON, a copy that no later change reaches; what is too long or no JSON as bounded text.
+
+    >>> snapshot((1, 2)), snapshot(float("nan")), snapshot({1, 2})
+    ([1, 2], 'nan', '{1, 2}')
+    """
+    if value is None or value is True or value is False or type(value) is int:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else str(value)
+    if type(value) is str:
+        return value if len(value) <= kept else f"{value[:kept]}… ({len(value)} characters)"
+    try:
+        text = dumps(value)
+        if len(text) <= kept and "NaN" not in text and "Infinity" not in text:
+            return json.loads(text) if "__type__" not in text else _described(value, kept)
+    except Exception:  # whatever an object does when it is encoded: it is described instead
+        pass
+    return _described(value, kept)
+
+
+def _described(value: Any, kept: int) -> str:
+    try:
+        text = str(value) if isinstance(value, ResultBase) else repr(value)
+    except Exception:  # a repr that raises must not reach the task that returned the object
+        text = f"<{type(value).__name__}: its repr raises>"
+    return text if len(text) <= kept else f"{text[:kept]}… ({len(text)} characters)"
+
+
+class Recording:
+    """The facts of one workflow and the plan they belong to.
+
+    ``plan`` is the Graph of what was sent, ``facts`` what happened since, ``dropped`` how many facts came after
+    ``MOST``. Facts may be added from any thread.
+    """
+
+    def __init__(self, plan: Graph | None = None, facts: Iterable[Fact] = ()) -> None:
+        self.plan = plan or Graph()
+        self.facts: list[Fact] = list(facts)
+        self.dropped = 0
+        self.known: set[str] = {node.id for node in self.plan.nodes.values() if node.id}
+        self.over = threading.Event()
+        self._open: dict[str, int] = {}
+        self._sending = False
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[Fact], None]] = []
+        self._folded: tuple[int, Graph] = (-1, Graph())
+
+    def add(self, kind: str, id: str | None, **more: Any) -> Fact:
+        """Note a fact, now (or ``at``, seconds since the epoch). Tells it to the listeners; never raises for them."""
+        fact: Fact = {"kind": kind, "id": id, "at": more.pop("at", None) or time.time(), "n": len(self.facts), **more}
+        if len(self.facts) < MOST:
+            self.facts.append(fact)
+        else:
+            self.dropped += 1
+        for listener in self._listeners:
+            try:
+                listener(fact)
+            except Exception:  # a view that breaks must not fail the task that is being watched
+                self.ignore(listener)
+        return fact
+
+    @property
+    def graph(self) -> Graph:
+        """The workflow as far as the facts tell. Folded when asked for; the same object until a fact is added."""
+        seen = len(self.facts)
+        if self._folded[0] != seen:
+            self._folded = (seen, fold(self.plan, self.facts[:seen]))
+        return self._folded[1]
+
+    def listen(self, listener: Callable[[Fact], None]) -> None:
+        """Call ``listener`` with each fact from now on, in whichever thread it happens."""
+        self._listeners = [*self._listeners, listener]
+
+    def ignore(self, listener: Callable[[Fact], None]) -> None:
+        """Stop calling ``listener``."""
+        self._listeners = [each for each in self._listeners if each is not listener]
+
+    # --- when it is over ------------------------------------------------------------------------------------
+
+    def sending(self) -> None:
+        """The canvas is being sent: it is not over before `sent`, whatever its first tasks have done."""
+        self._sending = True
+        self.over.clear()
+
+    def sent(self) -> None:
+        """All of the canvas has been sent."""
+        with self._lock:
+            self._sending = False
+            self._check()
+
+    def opened(self, id: str) -> None:
+        """One more message with this id is on its way."""
+        with self._lock:
+            self._open[id] = self._open.get(id, 0) + 1
+            self.over.clear()
+
+    def closed(self, id: str) -> None:
+        """A message with this id has been dealt with: run, refused or revoked, and all it published is out."""
+        with self._lock:
+            left = self._open.pop(id, 0) - 1
+            if left > 0:
+                self._open[id] = left
+            self._check()
+
+    def _check(self) -> None:
+        if not self._open and not self._sending and not self.over.is_set():
+            self.over.set()
+            for listener in self._listeners:
+                listener({"kind": "over", "id": None, "at": time.time(), "n": len(self.facts)})
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The ids of messages that are on their way or running."""
+        with self._lock:
+            return tuple(self._open)
+
+    # --- saving ---------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """The recording as JSON text, with the version of its schema."""
+        return json.dumps({"schema": SCHEMA, "plan": _plain(self.plan.to_dict()), "facts": _plain(self.facts)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Recording:
+        """A recording from `to_json`'s text; it folds to an equal Graph.
+
+        Raises ``LabError`` if the text is no recording, or of a later version.
+        """
+        try:
+            data = json.loads(text)
+            schema = data["schema"]
+            if schema != SCHEMA:
+                raise LabError(f"this recording has schema {schema}; this labkit reads {SCHEMA}. Install the newer one.")
+            recording = cls(Graph.from_dict(data["plan"]), data["facts"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise LabError(f"this is no saved recording ({type(error).__name__}: {error}).") from error
+        recording.over.set()
+        return recording
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_json`'s text to a file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    def __repr__(self) -> str:
+        return f"<Recording: {len(self.facts)} facts>"
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with everything that JSON has no word for snapshot."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return snapshot(value)
+
+
+def load(path: str | Path) -> Recording:
+    """A recording saved with ``run.save("run.json")``, to look at without any worker.
+
+    Raises ``LabError`` if the file is not there or is no recording.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read {Path(path).name}: {error.strerror if isinstance(error, OSError) else error}.") from error
+    return Recording.from_json(text)

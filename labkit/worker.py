@@ -1,0 +1,170 @@
+"""The embedded worker: Celery's own, in a thread of this process, with its pool behind the gate."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+from celery.app.trace import build_tracer
+from celery.worker import WorkController
+from celery.worker import state as worker_state
+from kombu.asynchronous import get_event_loop, set_event_loop
+
+from labkit.errors import LabError
+from labkit.gate import Gate, GatedPool
+from labkit.guest import Guest
+
+_log = logging.getLogger("labkit.worker")
+
+
+class EmbeddedWorker:
+    """A threads-pool worker for ``app`` that serves ``queues`` with ``slots`` threads until `stop`.
+
+    A task defined (or defined again) while it runs is what runs from then on.
+    """
+
+    def __init__(self, app: Celery, gate: Gate, guest: Guest, *, slots: int, queues: list[str], name: str) -> None:
+        self.app, self.gate, self.guest = app, gate, guest
+        self.slots, self.queues, self.name = slots, queues, name
+        self.still_running: tuple[str, ...] = ()
+        self._controller: Any = None
+        self._thread: threading.Thread | None = None
+        self._wake: socket.socket | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._error: BaseException | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, timeout: float = 5.0) -> None:
+        """Start, and return when it takes tasks. Raises ``LabError`` if it does not within ``timeout`` seconds."""
+        app, ready = self.app, threading.Event()
+        include, loop = app.conf.include, get_event_loop()
+        self._undo.append(lambda: app.conf.__setitem__("include", include))
+        self._undo.append(lambda: set_event_loop(loop))
+        for name in ("should_stop", "should_terminate"):
+            setattr(worker_state, name, None)
+            self._undo.append(lambda name=name: setattr(worker_state, name, None))
+        shutdown = list(signals.worker_shutdown.receivers or ())
+        self._undo.append(lambda: setattr(signals.worker_shutdown, "receivers", shutdown))
+        app.finalize()
+        self._see_new_tasks()
+        ours, self._wake = socket.socketpair()
+        ours.setblocking(False)
+
+        def enter() -> None:
+            self.guest.enter_thread()
+            app.set_current()
+
+        def woken() -> None:
+            try:
+                ours.recv(1)
+            except OSError:
+                pass
+
+        def run() -> None:
+            enter()
+            try:
+                pool = type("LabPool", (GatedPool,), {"gate": self.gate, "enter_thread": staticmethod(enter)})
+                self._controller = WorkController(
+                    app=app,
+                    hostname=self.name,
+                    pool=pool,
+                    concurrency=self.slots,
+                    queues=self.queues,
+                    loglevel=logging.WARNING,
+                    without_heartbeat=True,
+                    without_mingle=True,
+                    without_gossip=True,
+                    task_events=False,
+                    ready_callback=lambda consumer: ready.set(),
+                )
+                if self._controller.use_eventloop:
+                    self._controller.hub.add_reader(ours, woken)
+                self._controller.start()
+            except BaseException as error:
+                self._error = error
+            finally:
+                ours.close()
+                ready.set()
+
+        self._thread = threading.Thread(target=run, name="labkit worker", daemon=True)
+        self._thread.start()
+        came = ready.wait(timeout)
+        self.guest.allow_waiting()
+        if not came or not self.alive:
+            error = self._error
+            self.stop(timeout=1.0)
+            raise LabError(
+                f"the worker did not start within {timeout:g} s"
+                + (f": {type(error).__name__}: {error}." if error else ".")
+                + " Is the broker still there? Call labkit.stop(), then labkit.start()."
+            )
+
+    def stop(self, timeout: float = 3.0, nudge: Callable[[], None] | None = None) -> None:
+        """Stop within ``timeout`` seconds; a task that cannot be stopped is named in ``still_running``.
+
+        ``nudge`` is called while it waits: a consumer that closes first reads the answer to its last request, which
+        the broker may hold back for a second.
+        """
+        if self.alive and self._controller is not None and self._wake is not None:
+            worker_state.should_stop = 0
+            try:
+                self._wake.send(b".")
+            except OSError:
+                pass
+            until = time.monotonic() + timeout
+            while self._thread and self._thread.is_alive() and time.monotonic() < until:
+                self._thread.join(0.02)
+                if nudge and self._thread.is_alive():
+                    nudge()
+        self.still_running = self.gate.running
+        if self._wake is not None:
+            self._wake.close()
+            self._wake = None
+        while self._undo:
+            self._undo.pop()()
+
+    # --- tasks defined in cells -----------------------------------------------------------------------------
+
+    def _see_new_tasks(self) -> None:
+        """Plain Celery neither tells a running worker of a new task nor replaces one of the same name."""
+        app, original = self.app, self.app._task_from_fun
+
+        def task_from_fun(fun: Any, name: str | None = None, *args: Any, **options: Any) -> Any:
+            full = name or app.gen_task_name(fun.__name__, fun.__module__)
+            known = app._tasks.get(full)
+            if known is not None and _is_newer(known, fun):
+                app._tasks.unregister(full)
+            task = original(fun, name, *args, **options)
+            if task is not known:
+                self._teach(task)
+            return task
+
+        app._task_from_fun = task_from_fun
+        self._undo.append(lambda: app.__dict__.pop("_task_from_fun", None))
+
+    def _teach(self, task: Any) -> None:
+        consumer = getattr(self._controller, "consumer", None)
+        if consumer is None or not hasattr(consumer, "strategies"):
+            return
+        consumer.strategies[task.name] = task.start_strategy(self.app, consumer)
+        task.__trace__ = build_tracer(task.name, task, self.app.loader, consumer.hostname, app=self.app)
+
+
+def _is_newer(known: Any, fun: types.FunctionType) -> bool:
+    """Whether ``fun`` was written again, in a cell or in a module that was reloaded, since ``known`` was registered."""
+    run = getattr(known, "__wrapped__", None) or known.run
+    before = getattr(run, "__func__", run)
+    module = sys.modules.get(fun.__module__)
+    same_place = getattr(before, "__module__", None) == fun.__module__
+    return before is not fun and (fun.__module__ == "__main__" or (same_place and module is not None))
