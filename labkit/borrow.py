@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state
+from kombu import pools
 
 #: Variables that beat every setting of the program (celery/app/utils.py: Settings).
 _VARIABLES: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
@@ -69,6 +70,10 @@ class Loan:
         with suppress(Exception):
             if self.app._pool is not None:
                 self.app._pool.force_close_all()
+                ours = (self.app._pool, self.app.amqp._producer_pool)
+                for kept in (pools.connections, pools.producers):
+                    for key in [key for key, pool in kept.items() if pool in ours]:
+                        dict.__delitem__(kept, key)  # its own would hash the key once more
 
     def end(self) -> None:
         """Give the app back."""

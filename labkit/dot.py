@@ -13,9 +13,9 @@ from labkit.stacks import Stacks
 from labkit.text import counts, frame_title, is_stack, stack_title
 from labkit.theme import FONT, Look, Theme
 
-_CALL_SIZE: Final = 13.0
-_NUMBER_SIZE: Final = 10.5
-_OUTCOME_SIZE: Final = 11.0
+_CALL_SIZE: Final = 13
+_NUMBER_SIZE: Final = 10
+_OUTCOME_SIZE: Final = 11
 _NAMED: Final = ("callback", "errback", "spawned", "replaced")
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 
@@ -69,7 +69,7 @@ class _Dot:
             if len(rows) == 1:
                 self.units(picture, units)
             else:
-                with self.cluster(picture, peripheries="0", margin="10") as row:
+                with self.cluster(picture, style="invis", margin="10") as row:
                     self.units(row, units)
         named: set[tuple[str, str]] = set()
         for line in self.layers.lines:
@@ -112,7 +112,7 @@ class _Dot:
                 # A cluster of its own for each lane keeps the lanes in the order of the canvas.
                 boxes = {box for unit in lane for box in self.stacks.inside(unit)}
                 ways = (way for way, (where, box) in self.layers.ways.items() if where == key and box in boxes)
-                with self.cluster(frame, peripheries="0", margin="0", label="") as inner:
+                with self.cluster(frame, style="invis", margin="0", label="") as inner:
                     self.units(inner, lane, tuple(ways))
 
     def bar(self, picture: Any, frame: str) -> None:
@@ -205,5 +205,5 @@ class _Dot:
         return to is not None and self.states(to) == {"never ran"}
 
 
-def _font(text: str, size: float, colour: str) -> str:
-    return f'<font point-size="{size:g}" color="{colour}">{escape(text)}</font>'
+def _font(text: str, size: int, colour: str) -> str:
+    return f'<font point-size="{size}" color="{colour}">{escape(text)}</font>'

@@ -128,6 +128,10 @@ class EmbeddedWorker:
                 if nudge and self._thread.is_alive():
                     nudge()
         self.still_running = self.gate.running
+        hub = getattr(self._controller, "hub", None)
+        if hub is not None and not self.alive:
+            hub.close()
+        self._controller = None
         if self._wake is not None:
             self._wake.close()
             self._wake = None

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,12 +16,10 @@ import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from labkit import classroom
 from labkit.classroom import LessonError, copy_lessons, find_lesson, fresh_copy, run_lesson, save_lessons
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 def write(path: Path, *cells: Any, **metadata: Any) -> Path:
@@ -257,21 +254,9 @@ def lab(originals: Path, work: Path, tmp_path: Path) -> Iterator[Lab]:
     lab.log.close()
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    if not CHROMIUM:
-        pytest.skip("no Chromium here (Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(30_000)
-        yield page
-        browser.close()
-
-
 class TestJupyterLab:
     def test_opens_on_the_first_lesson_without_a_dialog_and_runs_it(
-        self, lab: Lab, page: Page, work: Path, tmp_path: Path
+        self, lab: Lab, page: Page, work: Path, screenshots: Path
     ) -> None:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -293,8 +278,6 @@ class TestJupyterLab:
         output.wait_for()
         assert output.inner_text().strip().split("|") == [str(work), sys.executable]
 
-        screenshots = Path(__file__).parents[1] / "build" / "screenshots"
-        screenshots.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=screenshots / "lab.png")
 
         assert lab.stop() == 0
