@@ -14,6 +14,8 @@ from labkit.errors import LabError
 from labkit.graph import Attempt, Edge, Frame, Graph, Node
 from labkit.lab import Lab, run, start, stop
 from labkit.plan import plan
+from labkit.practice import check, hint, progress
+from labkit.predict import predict
 from labkit.record import Recording, load
 from labkit.run import Run
 
@@ -32,9 +34,13 @@ __all__ = [
     "Node",
     "Recording",
     "Run",
+    "check",
     "draw",
+    "hint",
     "load",
     "plan",
+    "predict",
+    "progress",
     "run",
     "start",
     "stop",

@@ -33,6 +33,7 @@ class Loan:
         self._pool, app._pool = app._pool, None
         self._local, app._local = app._local, threading.local()
         self._backend, app._backend_cache = app._backend_cache, None
+        self._observers = list(app.conf._observers)
         self._backends: list[weakref.ref[Any]] = []
         self._make = app._get_backend
         app._get_backend = self._made
@@ -80,6 +81,7 @@ class Loan:
         app = self.app
         self.disconnect()
         app.__dict__.pop("_get_backend", None)
+        app.conf.__dict__["_observers"] = self._observers
         for name in self._settings:
             if name in self._before:
                 app.conf.changes[name] = self._before[name]

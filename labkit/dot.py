@@ -45,7 +45,7 @@ class _Dot:
                 "bgcolor": theme.paper,
                 "pad": "0.2",
                 "nodesep": "0.16",
-                "ranksep": "0.45",
+                "ranksep": "0.7" if any(line.edge.kind in _NAMED for line in self.layers.lines) else "0.45",
                 "fontname": FONT,
                 "fontsize": "10.5",
                 "fontcolor": theme.title,
@@ -65,9 +65,9 @@ class _Dot:
         rows: dict[int, list[str]] = {}
         for unit in self.top():
             rows.setdefault(self.row(unit), []).append(unit)
-        for units in reversed(rows.values()):
+        for units in rows.values():
             if len(rows) == 1:
-                self.units(picture, units)
+                self.units(picture, units[::-1])
             else:
                 with self.cluster(picture, style="invis", margin="10") as row:
                     self.units(row, units)
@@ -95,7 +95,7 @@ class _Dot:
     def units(self, picture: Any, units: list[str], ways: tuple[str, ...] = ()) -> None:
         """Boxes and frames in reverse: in drawings from left to right Graphviz stacks them upwards."""
         for way in ways:
-            picture.node(self.names[way], shape="point", style="invis", width="0.01", height="0.01")
+            picture.node(self.names[way], shape="none", label="", style="invis", width="0", height="0", margin="0")
         for unit in reversed(units):
             if unit in self.layers.bars:
                 self.bar(picture, unit)
@@ -185,9 +185,14 @@ class _Dot:
             attributes["color"] = theme.red
         if kind in _NAMED and (kind, line.target) not in named:
             named.add((kind, line.target))
-            attributes["label"] = f" {kind} "
+            # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.
+            attributes |= {"headlabel": kind, "labeldistance": "3.4", "labelangle": "-13"}
         if not line.head:
             attributes["arrowhead"] = "none"
+        if line.target in self.layers.ways:
+            attributes["headclip"] = "false"
+        if line.source in self.layers.ways:
+            attributes["tailclip"] = "false"
         if line.layers > 1:
             attributes["minlen"] = str(line.layers)
         if line.back:

@@ -26,8 +26,12 @@ HEIGHT: Final = 8000
 
 _LOCK: Final = threading.Lock()
 _HEAD: Final = re.compile(r'<svg[^>]*?viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"[^>]*>', re.DOTALL)
-_TITLE: Final = re.compile(r'(<g) id="[a-z]+\d+"( class="(?:node|edge|cluster|graph)"[^>]*>)\n(?:<title>(.*?)</title>\n)?')
-_NOISE: Final = re.compile(rf'<!--.*?-->\n|(?<=<text) xml:space="preserve"| font-family="{FONT}"(?= font| fill|>)', re.DOTALL)
+_TITLE: Final = re.compile(
+    r'(<g) id="[a-z]+\d+"( class="(?:node|edge|cluster|graph)"[^>]*>)\n(?:<title>(.*?)</title>\n)?'
+)
+_NOISE: Final = re.compile(
+    rf'<!--.*?-->\n|(?<=<text) xml:space="preserve"| font-family="{FONT}"(?= font| fill|>)', re.DOTALL
+)
 
 
 class Drawing:
@@ -128,7 +132,9 @@ class Drawing:
             case ".txt":
                 path.write_text(f"{self.text}\n", encoding="utf-8")
             case other:
-                raise LabError(f"A drawing cannot be saved as {other or 'a file without suffix'!r}: use .svg, .png, .dot or .txt.")
+                raise LabError(
+                    f"A drawing cannot be saved as {other or 'a file without suffix'!r}: use .svg, .png, .dot or .txt."
+                )
         return path
 
     def __repr__(self) -> str:

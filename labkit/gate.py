@@ -165,7 +165,7 @@ class GatedPool(TaskPool):
     def on_stop(self) -> None:
         """End at once: what has not started goes back to the queue, what runs is told to stop, and nothing is waited for."""
         self.executor.shutdown(wait=False, cancel_futures=True)
-        still = self.gate.raise_in_running(seconds=0.5)
+        still = self.gate.raise_in_running(seconds=2.0)
         for each in list(self.executor._threads):
             if still:
                 # Else the interpreter would wait for the thread at its end, for ever.

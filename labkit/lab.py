@@ -417,6 +417,13 @@ def start(
         return _current
 
 
+def current() -> Lab:
+    """The lab that runs. Raises ``LabError`` if none does."""
+    if _current is None:
+        raise LabError("no lab is running. Start one first: lab = labkit.start()")
+    return _current
+
+
 def stop() -> None:
     """Stop the lab that runs, if one does; see `Lab.stop`."""
     if _current is not None:
@@ -440,9 +447,7 @@ def run(signature: Any, *, check: bool = True) -> Run:
     registered here all the same.
     Raises ``LabError`` if no lab runs, or if ``signature`` cannot be sent (nothing is sent then).
     """
-    if _current is None:
-        raise LabError("no lab is running. Start one first: lab = labkit.start()")
-    return _current.run(signature, check=check)
+    return current().run(signature, check=check)
 
 
 def graph_of(thing: Any) -> Graph:

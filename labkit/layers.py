@@ -206,6 +206,4 @@ def _rows(plan: Layers, widths: Mapping[str, float]) -> None:
                 starts[cut : place + 1] = [row] * (place + 1 - cut)
         starts[place] = row
     plan.row = {key: starts[plan.layer[key]] for key in (*drawn, *plan.ways)}
-    plan.lines = [
-        replace(line, back=plan.row[line.source] != plan.row[line.target]) for line in plan.lines
-    ]
+    plan.lines = [replace(line, back=plan.row[line.source] != plan.row[line.target]) for line in plan.lines]

@@ -195,28 +195,29 @@ class Stacks:
         found: list[tuple[int, int, str, list[str] | None]] = []
         for frame in self.graph.frames:
             first = next(iter(self.graph.leaves(frame)), None)
-            found.append((self._place[first] if first is not None else 0, self._depth(frame), frame, None))
+            found.append((self._place[first] if first is not None else 0, len(self._around(frame)), frame, None))
         for key, out in self._out.items():
             level = self.parent.get(key)
             lifted = (self._lift(target, level) for target, edge in out if edge.kind in _HANGING)
             hanging = [each for each in dict.fromkeys(lifted) if each is not None and each != key]
             if len(hanging) > SIBLINGS and key in self._place:
-                found.append((self._place[key], self._depth(key), key, hanging))
+                found.append((self._place[key], len(self._around(key)), key, hanging))
         found.sort(key=lambda item: item[:2], reverse=True)
         return [(key, siblings) for _, _, key, siblings in found]
 
-    def _depth(self, key: str) -> int:
-        depth = 0
-        while key in self.parent:
-            key, depth = self.parent[key], depth + 1
-        return depth
-
-    def _lift(self, key: str, level: str | None) -> str | None:
-        """``key`` or the frame around it that is a member of ``level`` (``None``: of the whole)."""
+    def _lift(self, key: str, *levels: str | None) -> str | None:
+        """``key`` or the frame around it that is directly in one of these frames (``None``: in none)."""
         place: str | None = key
-        while place is not None and self.parent.get(place) != level:
+        while place is not None and self.parent.get(place) not in levels:
             place = self.parent.get(place)
         return place
+
+    def _around(self, key: str) -> list[str]:
+        frames: list[str] = []
+        while key in self.parent:
+            key = self.parent[key]
+            frames.append(key)
+        return frames
 
     def _fold_siblings(self, key: str, hanging: list[str] | None) -> None:
         if key in self._stands:
@@ -239,9 +240,8 @@ class Stacks:
 
     def _adopt(self, frame: str, units: list[str]) -> None:
         """What hangs on one lane alone is drawn in that lane's frame."""
-        around = self.parent.get(frame)
         adopted = {unit for unit in units if self.parent.get(unit) != frame}
-        if adopted and around is not None:
+        for around in {self.parent[unit] for unit in adopted if unit in self.parent}:
             self._members[around] = [each for each in self._members[around] if each not in adopted]
         self._members[frame] = [unit for unit in units if unit not in self._stands]
         self.parent |= dict.fromkeys(adopted, frame)
@@ -276,14 +276,14 @@ class Stacks:
                 root[key] = key = root[root[key]]
             return key
 
-        level = self.parent.get(hub)
+        levels = (None, *self._around(hub))
         outside: dict[str, None] = {}
         for unit in siblings:
             for target, _ in self._beyond(unit, self._out):
                 mine, its = find(unit), find(target)
                 if its is not None and mine is not None:
                     root[max(mine, its, key=self._rank)] = min(mine, its, key=self._rank)
-                elif (beyond := self._lift(target, level)) not in (None, hub):
+                elif (beyond := self._lift(target, *levels)) not in (None, hub):
                     outside[str(beyond)] = None
         inside = set(siblings)
         attached: list[str] = []
@@ -298,7 +298,7 @@ class Stacks:
             if len(owners) == 1 and None not in owners and not follows:
                 root[unit] = str(owners.pop())
                 attached.append(unit)
-                later = (self._lift(target, level) for target, _ in self._beyond(unit, self._out))
+                later = (self._lift(target, *levels) for target, _ in self._beyond(unit, self._out))
                 queue += [each for each in dict.fromkeys(later) if each is not None and each != hub]
         strands: dict[str, list[str]] = {}
         for unit in (*siblings, *attached):

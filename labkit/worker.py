@@ -110,7 +110,7 @@ class EmbeddedWorker:
                 + " Is the broker still there? Call labkit.stop(), then labkit.start()."
             )
 
-    def stop(self, timeout: float = 3.0, nudge: Callable[[], None] | None = None) -> None:
+    def stop(self, timeout: float = 4.0, nudge: Callable[[], None] | None = None) -> None:
         """Stop within ``timeout`` seconds; a task that cannot be stopped is named in ``still_running``.
 
         ``nudge`` is called while it waits: a consumer that closes first reads the answer to its last request, which

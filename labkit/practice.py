@@ -1,0 +1,279 @@
+"""Exercises and their checks: an answer is run on fresh inputs, and judged by what the record says it did."""
+
+from __future__ import annotations
+
+import ctypes
+import html
+import importlib
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from labkit.errors import LabError
+from labkit.graph import Graph
+from labkit.lab import Lab, current
+from labkit.plan import plan
+from labkit.run import Run
+
+#: No check lasts longer, in seconds, whatever the answer does.
+LIMIT: Final = 5.0
+
+#: Where a learner's progress is kept: in the folder of the notebooks that are worked on.
+PROGRESS: Final = ".labkit-progress.json"
+
+
+class Refused(Exception):
+    """An answer lacks a property: which, what was expected of it, and what happened instead."""
+
+    def __init__(
+        self, what: str, expected: str = "", happened: str = "", wanted: Graph | None = None, got: Graph | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what, self.expected, self.happened, self.wanted, self.got = what, expected, happened, wanted, got
+
+
+class _Late(BaseException):
+    """Raised in the thread of an answer that does not come back."""
+
+
+@dataclass
+class Exercise:
+    """One exercise: its ``id`` (``"07.2"``), a ``title``, hints from vague to plain, and the check of an answer."""
+
+    id: str
+    title: str
+    hints: tuple[str, ...]
+    check: Callable[[Any, Trial], None]
+
+
+_exercises: dict[str, Exercise] = {}
+_hinted: dict[str, int] = {}
+
+
+def exercise(id: str, title: str, *hints: str) -> Callable[[Callable[[Any, Trial], None]], Exercise]:
+    """Decorator: the function checks an answer with a `Trial`, and raises `Refused` (through it) if it is not right."""
+
+    def add(check: Callable[[Any, Trial], None]) -> Exercise:
+        _exercises[id] = Exercise(id, title, hints, check)
+        return _exercises[id]
+
+    return add
+
+
+@dataclass
+class Trial:
+    """What a check works with: the lab, random numbers of its own, and the time that is left."""
+
+    lab: Lab
+    until: float
+    random: random.Random = field(default_factory=random.Random)
+    runs: int = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return max(0.1, self.until - time.monotonic())
+
+    def refuse(self, what: str, expected: Any = "", happened: Any = "", **graphs: Graph) -> None:
+        """Raise `Refused`."""
+        raise Refused(what, str(expected), str(happened), **graphs)
+
+    def expect(self, holds: bool, what: str, expected: Any = "", happened: Any = "", **graphs: Graph) -> None:
+        """Refuse the answer unless ``holds``."""
+        if not holds:
+            self.refuse(what, expected, happened, **graphs)
+
+    def call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the learner's function in a thread, so that an endless loop in it is only reported."""
+        if not callable(function):
+            self.refuse("the answer is a function", "something to call, made with def", _type(function))
+        out: list[Any] = []
+        error: list[BaseException] = []
+
+        def target() -> None:
+            try:
+                out.append(function(*args, **kwargs))
+            except BaseException as raised:
+                error.append(raised)
+
+        thread = threading.Thread(target=target, daemon=True, name="answer")
+        self.lab.app.set_current()
+        thread.start()
+        thread.join(min(2.0, self.left))
+        if thread.is_alive():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Late))
+            thread.join(0.2)
+            self.refuse("building comes to an end", "your function returns at once", "it was still running after 2 s")
+        if error:
+            said = f"{type(error[0]).__name__}: {error[0]}"
+            shown = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
+            self.refuse("your function can be called", f"it returns something for ({shown})", said)
+        return out[0]
+
+    def plan(self, signature: Any) -> Graph:
+        """The plan of a signature; the answer is refused if it is none."""
+        if signature is ... or signature is None:
+            self.refuse("the answer gives a signature", "a canvas, not sent yet", repr(signature))
+        try:
+            return plan(signature)
+        except LabError as error:
+            self.refuse("the answer gives a signature", "a canvas, not sent yet", error)
+        raise AssertionError
+
+    def run(self, signature: Any, *, timeout: float = 2.5) -> Run:
+        """Send a signature and wait until all is over; the answer is refused if it cannot be sent or does not end."""
+        self.plan(signature)
+        try:
+            run = self.lab.run(signature)
+        except LabError as error:
+            self.refuse("it can be sent", "messages that Celery accepts", error)
+        self.runs += 1
+        try:
+            run.wait(timeout=min(timeout, self.left))
+        except LabError as error:
+            self.refuse("it comes to an end", f"all done within {timeout:g} s", error, got=run.graph)
+        return run
+
+    def value(self, run: Run) -> Any:
+        """The value of a run, or the exception it ended with."""
+        try:
+            return run.get(timeout=self.left)
+        except Exception as error:
+            return error
+
+    def expect_value(self, run: Run, wanted: Any, given: str = "") -> None:
+        """Refuse the answer unless the run's value is ``wanted``; ``given`` names the inputs."""
+        value = self.value(run)
+        shown = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
+        if isinstance(value, Exception) or value != wanted or type(value) is not type(wanted):
+            where = f" for {given}" if given else ""
+            self.refuse(f"the value is right{where}", repr(wanted), shown, got=run.graph)
+
+    def calls(self, run: Run, *, state: str = "succeeded") -> list[str]:
+        """The short names of the tasks of a run that are in a state, in the order of the canvas."""
+        return [node.task.rpartition(".")[2] for node in run.graph.nodes.values() if node.state == state]
+
+
+@dataclass
+class Verdict:
+    """What a check says. True if the answer was accepted."""
+
+    id: str
+    accepted: bool
+    what: str = ""
+    expected: str = ""
+    happened: str = ""
+    wanted: Graph | None = None
+    got: Graph | None = None
+    revealed: bool = False
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+    def __repr__(self) -> str:
+        if self.accepted:
+            return f"✓ {self.id} accepted" + (" (the solution)" if self.revealed else "")
+        lines = [f"✗ {self.id} not yet: {self.what}"]
+        lines += [f"  expected  {self.expected}"] if self.expected else []
+        lines += [f"  happened  {self.happened}"] if self.happened else []
+        return "\n".join([*lines, f'  For a hint: labkit.hint("{self.id}")'])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        bundle = {"text/plain": repr(self)}
+        pictures = [(title, graph) for title, graph in (("wanted", self.wanted), ("yours", self.got)) if graph]
+        if pictures:
+            from labkit.draw import Drawing  # Graphviz loads when first used
+
+            shown = "".join(f"<p>{title}</p>{Drawing(graph).svg}" for title, graph in pictures)
+            bundle["text/html"] = f"<pre>{html.escape(repr(self))}</pre>{shown}"
+        return bundle
+
+
+def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
+    """Check the answer to an exercise, such as ``"07.2"``, by what it does on fresh inputs; takes 5 seconds at most.
+
+    With ``reveal=True`` (the solution cells) no progress is recorded. Returns a `Verdict`.
+    Raises ``LabError`` if there is no such exercise, or no lab is running.
+    """
+    found = _find(id)
+    lab = current()
+    if lab.paused:
+        raise LabError("the lab is paused, so nothing would run. Call lab.resume() first.")
+    if answer is ...:
+        return Verdict(id, False, "there is no answer yet", "your own code in place of ...")
+    trial = Trial(lab, time.monotonic() + LIMIT)
+    try:
+        found.check(answer, trial)
+    except Refused as no:
+        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted, no.got)
+    except Exception as error:  # an answer of a shape that the check did not think of: no right one
+        return Verdict(id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}")
+    if not reveal:
+        _remember(id)
+    return Verdict(id, True, revealed=reveal)
+
+
+def hint(id: str) -> str:
+    """The next hint for an exercise; the last one again when there are no more."""
+    hints = _find(id).hints
+    if not hints:
+        return "no hint: look at the run above the exercise once more"
+    place = _hinted.get(id, 0)
+    _hinted[id] = min(place + 1, len(hints) - 1)
+    return f"hint {place + 1} of {len(hints)}: {hints[place]}"
+
+
+def _find(id: str) -> Exercise:
+    lesson = str(id).partition(".")[0]
+    try:
+        importlib.import_module(f"labkit.exercises.lesson_{lesson}")
+    except ModuleNotFoundError:
+        pass
+    if id not in _exercises:
+        known = ", ".join(sorted(each for each in _exercises if each.startswith(f"{lesson}.")))
+        raise LabError(f"there is no exercise {id!r}. " + (f"This lesson has {known}." if known else "Give its number as text, '04.2'."))
+    return _exercises[id]
+
+
+def _remember(id: str) -> None:
+    done = done_exercises()
+    if id not in done:
+        try:
+            Path(PROGRESS).write_text(json.dumps(sorted({*done, id})), encoding="utf-8")
+        except OSError:  # a folder that cannot be written to: the verdict still stands
+            return
+
+
+def done_exercises() -> tuple[str, ...]:
+    """The exercises accepted so far, from the file in the folder of the notebooks."""
+    try:
+        done = json.loads(Path(PROGRESS).read_text(encoding="utf-8"))
+        return tuple(str(id) for id in done) if isinstance(done, list) else ()
+    except (OSError, ValueError):
+        return ()
+
+
+def progress(*, reset: bool = False) -> str:
+    """How many exercises of each lesson are done; ``reset=True`` forgets them."""
+    if reset:
+        Path(PROGRESS).unlink(missing_ok=True)
+    folder = Path(__file__).with_name("exercises")
+    for path in sorted(folder.glob("lesson_*.py")):
+        importlib.import_module(f"labkit.exercises.{path.stem}")
+    done = set(done_exercises())
+    lessons = sorted({id.partition(".")[0] for id in _exercises})
+    lines = []
+    for lesson in lessons:
+        ids = sorted(id for id in _exercises if id.startswith(f"{lesson}."))
+        marks = "".join("●" if id in done else "○" for id in ids)
+        lines.append(f"lesson {lesson}  {marks}  {sum(id in done for id in ids)} of {len(ids)}")
+    return "\n".join(lines)
+
+
+def _type(thing: Any) -> str:
+    return f"{thing!r:.60} of type {type(thing).__name__}"

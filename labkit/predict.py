@@ -1,0 +1,93 @@
+"""A question before a run; afterwards the answer is what the run did, laid beside what was predicted."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+from labkit.errors import LabError
+
+
+class Prediction:
+    """A question with choices, or with items to bring into an order. Made by `predict`.
+
+    ``answer`` is what the learner chose, ``None`` until then. Nothing waits for it.
+    """
+
+    def __init__(self, question: str, choices: Sequence[str], order: bool) -> None:
+        self.question, self.choices, self.order = question, [str(choice) for choice in choices], order
+        self._widget: Any = None
+
+    @property
+    def answer(self) -> str | list[str] | None:
+        """The choice (or the order) made so far."""
+        if self._widget is None or not self._widget.value:
+            return None
+        return list(self._widget.value) if self.order else str(self._widget.value)
+
+    def against(self, happened: Any) -> Outcome:
+        """Lay the prediction beside what happened: a value from the run (for an order: a sequence of items)."""
+        shown = [str(item) for item in happened] if self.order else str(happened)
+        return Outcome(self.answer, shown)
+
+    def __repr__(self) -> str:
+        mark = "▢" if not self.order else "↕"
+        return "\n".join([f"Predict: {self.question}", *(f"  {mark} {choice}" for choice in self.choices)])
+
+    def _control(self) -> Any:
+        import ipywidgets  # loads when the first question is shown
+
+        if self._widget is None:
+            if self.order:
+                self._widget = ipywidgets.TagsInput(value=[], allowed_tags=self.choices, allow_duplicates=False)
+            else:
+                self._widget = ipywidgets.RadioButtons(options=self.choices, value=None, layout={"width": "max-content"})
+        how = "<br>Type or pick the items in their order." if self.order else ""
+        label = ipywidgets.HTML()
+        label.value = f"<b>Predict.</b> {html.escape(self.question)}{how}"
+        return ipywidgets.VBox([label, self._widget])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            view = self._control()._repr_mimebundle_()
+        except ImportError:
+            return bundle
+        mime = "application/vnd.jupyter.widget-view+json"
+        return bundle | {mime: view[mime]} if mime in view else bundle
+
+
+class Outcome:
+    """A prediction and what happened."""
+
+    def __init__(self, predicted: str | list[str] | None, happened: str | list[str]) -> None:
+        self.predicted, self.happened = predicted, happened
+
+    @property
+    def right(self) -> bool:
+        """Whether it happened as predicted."""
+        return self.predicted == self.happened
+
+    def __repr__(self) -> str:
+        happened = _line(self.happened)
+        if self.predicted is None:
+            return f"what happened: {happened}\nyou predicted nothing"
+        verdict = "as you predicted" if self.right else f"you predicted: {_line(self.predicted)}"
+        return f"what happened: {happened}\n{verdict}"
+
+
+def predict(question: str, choices: Sequence[Any], *, order: bool = False) -> Prediction:
+    """Ask before a run: one of ``choices``, or with ``order=True`` the order in which they will come.
+
+    Shown as a widget that nothing waits for; without a person the notebook runs on. Afterwards
+    ``prediction.against(what_the_run_did)`` lays both side by side.
+    Raises ``LabError`` if there are fewer than two choices.
+    """
+    if len(choices) < 2:
+        raise LabError("a prediction needs at least two choices.")
+    return Prediction(question, [str(choice) for choice in choices], order)
+
+
+def _line(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else " → ".join(value)
