@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any
 
+from labkit.draw import Drawing  # now: imported later, the module would take the place of the function draw
+from labkit.draw import Drawing
 from labkit.errors import LabError
 from labkit.graph import Attempt, Edge, Frame, Graph, Node
 from labkit.lab import Lab, run, start, stop
@@ -17,15 +20,12 @@ from labkit.plan import plan
 from labkit.practice import check, hint, progress
 from labkit.predict import predict
 from labkit.record import Recording, load
+from labkit.results import graph_of
 from labkit.run import Run
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from labkit.draw import Drawing
 
 __all__ = [
     "Attempt",
+    "Drawing",
     "Edge",
     "Frame",
     "Graph",
@@ -53,7 +53,4 @@ def draw(thing: Any, *, theme: str = "light", unfold: Collection[str] = ()) -> D
     ``theme`` is ``"light"`` or ``"dark"``; ``unfold`` names stacks to open, by a number in them (``"#2"``).
     Needs no lab. Raises ``LabError`` if there is nothing in ``thing`` to draw.
     """
-    from labkit.draw import Drawing  # Graphviz loads when first used
-    from labkit.lab import graph_of
-
     return Drawing(graph_of(thing), theme=theme, unfold=unfold)

@@ -20,7 +20,7 @@ _CACHED: Final = ("amqp", "control", "events")
 
 
 class Loan:
-    """``app`` with other ``settings`` until `end`: its configuration, connections and place as current app come back."""
+    """``app`` with other ``settings`` until `end`; then configuration, connections and current app come back."""
 
     def __init__(self, app: Celery, settings: Mapping[str, Any]) -> None:
         self.app = app

@@ -40,13 +40,13 @@ def kind(signature: Signature) -> str:
 
 
 def members(signature: Signature) -> list[Any]:
-    """The parts of a chain, a group or a chord's header, as a list (a generator is read; Celery remembers its items)."""
+    """The parts of a chain, a group or a chord's header, as a list. A generator is read; Celery keeps its items."""
     tasks = signature.tasks
     return list(tasks.tasks if isinstance(tasks, group) else tasks)
 
 
 def links(options: Mapping[str, Any], option: str) -> list[Any]:
-    """The callbacks (``link``) or errbacks (``link_error``) in a signature's options: given as one, a list or a tuple."""
+    """The callbacks (``link``) or errbacks (``link_error``) in options: given as one, a list or a tuple."""
     given = options.get(option)
     if given is None:
         return []
@@ -95,7 +95,9 @@ def copy(thing: Any, place: str = "this") -> Signature:
     if which == "chord" and original.body is None:
         raise LabError(f"{place} is a chord without a body. Give it one: chord(header, body), or use group(header).")
     if isinstance(original, xmap | xstarmap):
-        return type(original)(original.kwargs["task"], list(original.kwargs["it"]), app=original._app, **original.options)
+        return type(original)(
+            original.kwargs["task"], list(original.kwargs["it"]), app=original._app, **original.options
+        )
     fresh = Signature.clone(original)
     fresh.update(args=tuple(original.args or ()), immutable=bool(original.immutable))
     if which in ("chain", "group"):

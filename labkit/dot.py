@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
 from typing import Any, Final
 
-from labkit.graph import GLYPHS, Graph
+from labkit.graph import GLYPHS, Graph, State
 from labkit.labels import Labels
 from labkit.layers import Layers, Line, layers
 from labkit.stacks import Stacks
@@ -28,12 +27,15 @@ def dot(graph: Graph, stacks: Stacks, labels: Labels, theme: Theme) -> str:
 class _Dot:
     def __init__(self, graph: Graph, stacks: Stacks, labels: Labels, theme: Theme) -> None:
         self.graph, self.stacks, self.labels, self.theme = graph, stacks, labels, theme
+        self.within = {key: {node.state for node in stacks.nodes(key)} for key in stacks.order}
         self.labelled = {key: self.label(key) for key in stacks.order}
         self.layers: Layers = layers(stacks, {key: width for key, (_, width) in self.labelled.items()})
         self.names = {key: f"n{graph.number(key)[1:]}" for key in stacks.order}
         self.names |= {bar: f"bar{place}" for place, bar in enumerate(self.layers.bars.values(), 1)}
         self.names |= {way: f"way{place}" for place, way in enumerate(self.layers.ways, 1)}
+        self.names |= {jump: f"jump{place}" for place, jump in enumerate(self.layers.jumps, 1)}
         self.clusters = 0
+        self.named: set[tuple[str, str]] = set()
 
     def source(self) -> str:
         from graphviz import Digraph  # loads when first used
@@ -62,31 +64,38 @@ class _Dot:
                 "penwidth": "1.2",
             },
         )
-        rows: dict[int, list[str]] = {}
-        for unit in self.top():
-            rows.setdefault(self.row(unit), []).append(unit)
-        for units in rows.values():
-            if len(rows) == 1:
+        parts = self.parts()
+        for units in reversed(parts):
+            if len(parts) == 1:
                 self.units(picture, units[::-1])
             else:
-                with self.cluster(picture, style="invis", margin="10") as row:
-                    self.units(row, units)
-        named: set[tuple[str, str]] = set()
+                with self.cluster(picture, style="invis", margin="8") as part:
+                    self.units(part, units)
         for line in self.layers.lines:
-            self.line(picture, line, named)
+            self.line(picture, line)
         return str(picture.source)
 
-    def top(self) -> Iterator[str]:
-        """What is in no frame, as written."""
-        seen: set[str] = set()
-        for key in self.stacks.order:
-            unit = next(reversed(list(self.layers.frames(key))), key)
-            if unit not in seen:
-                seen.add(unit)
-                yield unit
+    def parts(self) -> list[list[str]]:
+        """What stands one below the other: rows, or parts of the workflow that nothing joins."""
+        joined: dict[str, str] = {}
 
-    def row(self, unit: str) -> int:
-        return self.layers.row.get(next(self.stacks.inside(unit), unit), 0)
+        def find(key: str) -> str:
+            while (above := joined.setdefault(key, key)) != key:
+                joined[key] = key = joined[above]
+            return key
+
+        for line in self.layers.lines:
+            joined[find(self.whole(line.target))] = find(self.whole(line.source))
+        found: dict[Any, list[str]] = {}
+        for unit in dict.fromkeys(map(self.whole, (*self.stacks.order, *self.layers.jumps))):
+            row = self.layers.row.get(next(self.stacks.inside(unit), unit)) if self.layers.row else None
+            found.setdefault(find(unit) if row is None else row, []).append(unit)
+        return [found[row] for row in sorted(found)] if self.layers.row else list(found.values())
+
+    def whole(self, key: str) -> str:
+        """The outermost frame around what is drawn; itself if it is in none (a frame's bar stands with its frame)."""
+        key = self.layers.ways[key][0] if key in self.layers.ways else key.removeprefix("bar ")
+        return next(reversed(list(self.layers.frames(key))), key)
 
     def cluster(self, picture: Any, **attributes: str) -> Any:
         self.clusters += 1
@@ -95,11 +104,13 @@ class _Dot:
     def units(self, picture: Any, units: list[str], ways: tuple[str, ...] = ()) -> None:
         """Boxes and frames in reverse: in drawings from left to right Graphviz stacks them upwards."""
         for way in ways:
-            picture.node(self.names[way], shape="none", label="", style="invis", width="0", height="0", margin="0")
+            picture.node(self.names[way], shape="point", width="0.017", height="0.017")
         for unit in reversed(units):
             if unit in self.layers.bars:
                 self.bar(picture, unit)
-            if unit in self.stacks.boxes:
+            if unit in self.layers.jumps:
+                self.jump(picture, unit)
+            elif unit in self.stacks.boxes:
                 self.box(picture, unit)
             else:
                 self.frame(picture, unit)
@@ -128,10 +139,22 @@ class _Dot:
             height=f"{min(1.5, 0.5 + 0.2 * joined):.2f}",
         )
 
+    def jump(self, picture: Any, key: str) -> None:
+        picture.node(
+            self.names[key],
+            label=self.layers.jumps[key],
+            shape="circle",
+            margin="0.02",
+            width="0",
+            height="0",
+            fontsize="10",
+            color=self.theme.ink,
+            fontcolor=self.theme.ink,
+        )
+
     def look(self, key: str) -> Look:
-        states = {node.state for node in self.stacks.nodes(key)}
-        if len(states) == 1:
-            return self.theme.looks[states.pop()]
+        if len(self.within[key]) == 1:
+            return self.theme.looks[next(iter(self.within[key]))]
         mixed = self.theme.looks["planned"]
         return Look(mixed.fill, mixed.border, mixed.text)
 
@@ -167,7 +190,7 @@ class _Dot:
         width = max(len(first) * _NUMBER_SIZE + len(call) * _CALL_SIZE, below) * 0.62 + 30
         return "<" + "".join(f'{line}<br align="left"/>' for line in lines) + ">", width
 
-    def line(self, picture: Any, line: Line, named: set[tuple[str, str]]) -> None:
+    def line(self, picture: Any, line: Line) -> None:
         theme, kind = self.theme, line.edge.kind
         attributes: dict[str, str] = {}
         dead = self.dead(line)
@@ -183,24 +206,23 @@ class _Dot:
             attributes |= {"color": theme.pale, "style": attributes.get("style", "dashed")}
         elif line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
             attributes["color"] = theme.red
-        if kind in _NAMED and (kind, line.target) not in named:
-            named.add((kind, line.target))
+        if kind in _NAMED and not {(kind, line.source), (kind, line.target)} & self.named:
+            self.named |= {(kind, line.source), (kind, line.target)}
             # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.
             attributes |= {"headlabel": kind, "labeldistance": "3.4", "labelangle": "-13"}
         if not line.head:
             attributes["arrowhead"] = "none"
         if line.target in self.layers.ways:
             attributes["headclip"] = "false"
+            picture.node(self.names[line.target], color=attributes.get("color", theme.ink))
         if line.source in self.layers.ways:
             attributes["tailclip"] = "false"
         if line.layers > 1:
             attributes["minlen"] = str(line.layers)
-        if line.back:
-            attributes["constraint"] = "false"
         picture.edge(self.names[line.source], self.names[line.target], **attributes)
 
-    def states(self, key: str) -> set[str]:
-        return {node.state for box in self.stacks.inside(key) for node in self.stacks.nodes(box)}
+    def states(self, key: str) -> set[State]:
+        return {state for box in self.stacks.inside(key) for state in self.within[box]}
 
     def dead(self, line: Line) -> bool:
         """Whether nothing went, or ever will go, along the line."""

@@ -16,8 +16,8 @@ from labkit.dot import dot
 from labkit.errors import LabError
 from labkit.graph import Graph
 from labkit.labels import Labels
-from labkit.stacks import ALL, Stacks
-from labkit.text import text
+from labkit.stacks import ALL, Stacks, stacked
+from labkit.text import headline, text
 from labkit.theme import FONT, THEMES
 
 #: No drawing is wider than this, in pixels; a PNG no higher than `HEIGHT`.
@@ -54,9 +54,9 @@ class Drawing:
         self.unfolded = frozenset(_key(graph, name) for name in ([unfold] if isinstance(unfold, str) else unfold))
 
     def unfold(self, *names: str) -> Drawing:
-        """The same drawing with stacks opened: those that hold these nodes (``"#2"``, a key, an id) or lie in
-        these frames (a key); all of them if no name is given. Of more than 60 it opens as smaller stacks.
+        """The same drawing with stacks opened; one of more than 60 opens as smaller stacks.
 
+        ``names`` are nodes in them (``"#2"``, a key, an id) or the keys of frames around them; none means all.
         Raises `LabError` if nothing is called so.
         """
         return Drawing(self.graph, theme=self.theme, unfold=self.unfolded | set(names or (ALL,)))
@@ -67,7 +67,7 @@ class Drawing:
 
     @cached_property
     def _stacks(self) -> Stacks:
-        return Stacks(self.graph, self._labels, self.unfolded)
+        return stacked(self.graph, self._labels, self.unfolded)
 
     @cached_property
     def text(self) -> str:
@@ -82,7 +82,7 @@ class Drawing:
     @cached_property
     def svg(self) -> str:
         """The drawing as SVG, at most 1,500 pixels wide; each box has its whole call as tooltip."""
-        drawn = _render(self.dot, "svg").decode()
+        drawn = render(self.dot, "svg").decode()
         head = _HEAD.search(drawn)
         if head is None:
             raise LabError("Graphviz gave no SVG for this graph; look at .dot.")
@@ -106,7 +106,7 @@ class Drawing:
 
     def _summary(self) -> str:
         counted = ", ".join(f"{number} {state}" for state, number in self.graph.counts().items())
-        return f"{self.text.partition(chr(10))[0]}: {counted}"
+        return f"{headline(self.graph)}: {counted}"
 
     @cached_property
     def png(self) -> bytes:
@@ -114,7 +114,7 @@ class Drawing:
         head = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', self.svg)
         width, height = (float(head[1]), float(head[2])) if head else (1.0, 1.0)
         dpi = min(144.0, 72 * WIDTH / width, 72 * HEIGHT / height)
-        return _render(self.dot.replace("{", f"{{\n\tgraph [dpi={dpi:.2f}]", 1), "png")
+        return render(self.dot.replace("{", f"{{\n\tgraph [dpi={dpi:.2f}]", 1), "png")
 
     def save(self, path: str | Path) -> Path:
         """Write the drawing to ``path``, in the format of its suffix: ``.dot``, ``.svg``, ``.png`` or ``.txt``.
@@ -141,10 +141,10 @@ class Drawing:
         return self.text
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = {"image/svg+xml": lambda: self.svg, "text/plain": lambda: self.text}
+        shown = {"image/svg+xml": "svg", "text/plain": "text"}
         return {
-            kind: show()
-            for kind, show in bundle.items()
+            kind: getattr(self, name)
+            for kind, name in shown.items()
             if (not include or kind in include) and (not exclude or kind not in exclude)
         }
 
@@ -158,15 +158,18 @@ def _key(graph: Graph, name: str) -> str:
         raise LabError(f"Nothing to unfold: {error.args[0]}.") from None
 
 
-def _render(source: str, format: str) -> bytes:
-    """Let Graphviz draw DOT. It is not thread-safe: one lock is held from the first call to the last."""
+def render(source: str, kind: str) -> bytes:
+    """DOT as ``"svg"``, ``"png"`` or another of Graphviz's formats.
+
+    Graphviz is not thread-safe: one lock is held from the first call to the last.
+    """
     import pygraphviz  # loads when first used
 
     with _LOCK:
         _fonts(Path(pygraphviz.__file__).parent)
         graph = pygraphviz.AGraph(string=source)
         try:
-            return bytes(graph.draw(format=format, prog="dot"))
+            return bytes(graph.draw(format=kind, prog="dot"))
         finally:
             graph.close()
 

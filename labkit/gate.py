@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import thread as futures_thread
 from typing import Any
@@ -30,6 +30,7 @@ class Gate:
         self._ended = ended
         self._held: deque[tuple[str, Callable[[], Any]]] = deque()
         self._running: dict[int, str] = {}
+        self._busy: Counter[str] = Counter()
         self._lock = threading.Condition()
 
     def submit(self, task_id: str, start: Callable[[], Any]) -> Any:
@@ -39,6 +40,7 @@ class Gate:
                 self._held.append((task_id, start))
                 self._lock.notify_all()
                 return None
+            self._busy[task_id] += 1
         return start()
 
     @property
@@ -67,6 +69,7 @@ class Gate:
         with self._lock:
             self.closed = False
             waiting, self._held = list(self._held), deque()
+            self._busy.update(task_id for task_id, _ in waiting)
         for _, start in waiting:
             start()
 
@@ -77,14 +80,14 @@ class Gate:
             self._held.clear()
 
     def release(self, task_id: str | None = None) -> str | None:
-        """Let one held task go: this one, or the oldest. Returns its id, ``None`` if there is none (or not that one)."""
+        """Let one held task go, this one or the oldest, and return its id; ``None`` if there is no such one."""
         with self._lock:
-            for place, (held, start) in enumerate(self._held):
-                if task_id is None or held == task_id:
-                    del self._held[place]
-                    break
-            else:
+            place = next((n for n, (held, _) in enumerate(self._held) if task_id in (None, held)), None)
+            if place is None:
                 return None
+            held, start = self._held[place]
+            del self._held[place]
+            self._busy[held] += 1
         start()
         return held
 
@@ -94,9 +97,9 @@ class Gate:
             return self._lock.wait_for(lambda: bool(self._held), timeout)
 
     def wait_ended(self, task_id: str, timeout: float) -> bool:
-        """Wait until no task of this id runs, at most ``timeout`` seconds; false if it still does."""
+        """Wait until a task that was let go has ended, at most ``timeout`` seconds; false if it has not."""
         with self._lock:
-            return self._lock.wait_for(lambda: task_id not in self._running.values(), timeout)
+            return self._lock.wait_for(lambda: not self._busy[task_id], timeout)
 
     def enter(self, task_id: str) -> None:
         """A pool thread begins with a task."""
@@ -111,10 +114,13 @@ class Gate:
         finally:
             with self._lock:
                 self._running.pop(threading.get_ident(), None)
+                self._busy[task_id] -= 1
+                if self._busy[task_id] <= 0:
+                    del self._busy[task_id]
                 self._lock.notify_all()
 
     def raise_in_running(self, seconds: float = 1.0) -> tuple[str, ...]:
-        """Raise ``Stopped`` in every task that runs, wait for them, and return the ids of those that go on all the same.
+        """Raise ``Stopped`` in every task that runs, wait for them, and return the ids of those that go on.
 
         A thread sees it between two byte codes, so one that waits inside C code (``time.sleep``) sees it late.
         """
@@ -151,6 +157,7 @@ class GatedPool(TaskPool):
         accept_callback: Any = None,
         **_: Any,
     ) -> Any:
+        """Start a task in a thread, or hold it."""
         task_id = args[1] if args and len(args) > 1 else ""
 
         def run() -> None:
@@ -163,12 +170,12 @@ class GatedPool(TaskPool):
         return self.gate.submit(task_id, lambda: ApplyResult(self.executor.submit(run)))
 
     def on_stop(self) -> None:
-        """End at once: what has not started goes back to the queue, what runs is told to stop, and nothing is waited for."""
+        """End soon: what has not started goes back to the queue, what runs is told to stop."""
         self.executor.shutdown(wait=False, cancel_futures=True)
         still = self.gate.raise_in_running(seconds=2.0)
         for each in list(self.executor._threads):
             if still:
                 # Else the interpreter would wait for the thread at its end, for ever.
-                futures_thread._threads_queues.pop(each, None)
+                futures_thread._threads_queues.pop(each, None)  # type: ignore[attr-defined]  # a WeakKeyDictionary
             else:
                 each.join(timeout=0.5)

@@ -121,7 +121,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Outline:
-    """The canvas as written, for the text twin: ``kind`` is a construct's name or ``task``; ``key`` a node's or frame's."""
+    """The canvas as written, for the text twin: ``kind`` is a construct or ``task``; ``key`` a node's or a frame's."""
 
     kind: str
     key: str
@@ -224,7 +224,7 @@ class Graph:
 
     def counts(self) -> dict[str, int]:
         """How many nodes are in each state, in the order of the states' life."""
-        counted = Counter(node.state for node in self.nodes.values())
+        counted: Counter[str] = Counter(node.state for node in self.nodes.values())
         return {state: counted[state] for state in GLYPHS if counted[state]}
 
     def name_ids(self, text: str) -> str:

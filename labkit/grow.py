@@ -54,7 +54,7 @@ class Grower:
             self._outline(graph.outline)
 
     def messages(self, published: Iterable[Mapping[str, Any]], ignored: set[str]) -> None:
-        """Place all messages, a parent before its children. ``ignored`` are the ids of tasks that ended by ``Ignore``."""
+        """Place all messages, a parent before its children. ``ignored``: ids of tasks that ended by ``Ignore``."""
         waiting = list(published)
         coming = {fact["id"] for fact in waiting}
         while waiting:
@@ -79,6 +79,8 @@ class Grower:
             self._send(nodes[-1], fact)
             return
         parents = self.ids.get(fact["parent"]) if fact["parent"] else None
+        owner: Node | None
+        kind: EdgeKind
         if nodes:
             owner, kind = nodes[-1], "replaced"
         elif parents and nesting > self._nesting.get(parents[0].key, 0) and fact["parent"] in ignored:
@@ -114,7 +116,9 @@ class Grower:
         replacing = kind == "replaced"
         links = {} if replacing else {"link": fact["link"], "link_error": fact["link_error"]}
         signature = Signature(fact["task"], tuple(fact["args"]), dict(fact["kwargs"]), {**links, "task_id": fact["id"]})
-        part = self._grow(signature, key, Entry((owner.key,) if owner else (), kind, False), owner, planned=owner is None)
+        part = self._grow(
+            signature, key, Entry((owner.key,) if owner else (), kind, False), owner, planned=owner is None
+        )
         node = self.graph.nodes[key]
         node.role, node.sent, node.state = "task" if not fact["chord"] else "header", fact["at"], "sent"
         self._nesting[key] = fact["nesting"]
@@ -146,8 +150,8 @@ class Grower:
     def _follow(self, last: list[str], chain: Any, chord: Any, owner: Node | None) -> None:
         """What a message says will come after it: the rest of its chain (the next step last), the body of its chord."""
         for step in reversed(chain or ()):
-            id = first_id(step)
-            known = self.ids.get(id or "")
+            id = first_id(step) or ""
+            known = self.ids.get(id)
             if known and not (owner and owner.id == id and len(known) == 1 and known[0] is owner):
                 last = [known[-1].key]
                 continue
@@ -181,7 +185,9 @@ class Grower:
         if id not in self._bodies and id not in self.ids:
             if isinstance(chord, str):
                 return
-            frame = next((frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0])
+            frame = next(
+                (frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0]
+            )
             signature = canvas.as_signature(chord)
             rest = signature.options.get("chain")
             part = self._grow(signature, f"{frame}.b", Entry(), owner)
@@ -307,7 +313,7 @@ class Grower:
 
     def _attach(self, owner: Node | None, kind: str, parts: list[Outline]) -> None:
         for part in parts:
-            if kind in ("spawned", "replaced", "errback") and part.kind == "task":
+            if owner and kind in ("spawned", "replaced", "errback") and part.kind == "task":
                 part.kind = kind
             self._outlines[part.key] = part
         if owner and owner.key in self._outlines:
@@ -345,8 +351,8 @@ class Grower:
         for key, node in self.graph.nodes.items():
             if key not in added:
                 ordered[key] = node
-        for key in [*ordered, None]:
-            behind(key)
+        for place in [*ordered, None]:
+            behind(place)
         for key, node in self.graph.nodes.items():
             ordered.setdefault(key, node)
         self.graph.nodes = ordered

@@ -7,13 +7,11 @@ import os
 import secrets
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state
-from celery.result import ResultBase
-from kombu import serialization
 from kombu.exceptions import EncodeError, OperationalError
 
 from labkit import canvas
@@ -21,13 +19,14 @@ from labkit.borrow import Loan
 from labkit.broker import Broker, NoServer
 from labkit.errors import LabError
 from labkit.gate import Gate
-from labkit.graph import Graph
 from labkit.guest import Guest
 from labkit.listen import Listener
 from labkit.plan import prepare
 from labkit.queues import Queue, look
 from labkit.record import Fact, Recording
+from labkit.remote import answers, own_queue, reach
 from labkit.run import Run
+from labkit.sending import inspect, refusal
 from labkit.worker import EmbeddedWorker
 
 #: Threads of the embedded worker.
@@ -64,7 +63,10 @@ class Lab:
             if url == _MEMORY:
                 settings["broker_transport_options"] = {"polling_interval": 0.02}
             if self.broker is None and url != _MEMORY:
-                settings |= self._own_queue(url)
+                place = own_queue(app, url)
+                self.queues, settings = [place.name], {**settings, **place.settings}
+                self.kind += " with its own workers" if place.others else ""
+                self._stack.append(place.forget)
             self.loan = Loan(app, settings)
             self._stack.append(self.loan.end)
             self.listener = Listener(app, redact)
@@ -86,7 +88,7 @@ class Lab:
     def _broker(self, port: int | None) -> tuple[str, str, str]:
         url = os.environ.get("LABKIT_BROKER_URL", "").strip()
         if url:
-            _reach(url)
+            reach(url)
             backend = os.environ.get("LABKIT_RESULT_BACKEND", "").strip() or url
             return url, backend, "broker at LABKIT_BROKER_URL"
         try:
@@ -96,28 +98,6 @@ class Lab:
             return _MEMORY, "cache+memory://", "in-memory transport"
         self._stack.append(self.broker.stop)
         return self.broker.url, self.broker.backend_url, "embedded Valkey server"
-
-    def _own_queue(self, url: str) -> dict[str, Any]:
-        """On a broker that others use too, tasks of this kernel go to a queue of its own; others serve the rest."""
-        own = f"labkit-{secrets.token_hex(4)}"
-        with self.app.connection_for_read(url) as connection:
-            remote = bool(self.app.control.inspect(timeout=0.5, connection=connection).ping())
-        shared, self.queues = self.queues, [own]
-        self.kind += " with its own workers" if remote else ""
-        if not remote:
-            self._stack.append(lambda: _forget_queue(url, own))
-            return {"task_default_queue": own}
-        tasks = self.app._tasks
-
-        def route(name: str, args: Any, kwargs: Any, options: Any, task: Any = None, **_: Any) -> dict[str, str] | None:
-            known = tasks.get(name)
-            here = known is not None and type(known).__module__ == "__main__"
-            return {"queue": own} if here and "queue" not in options else None
-
-        before = self.app.conf.task_routes or ()
-        self._stack.append(lambda: _forget_queue(url, own))
-        self.shared = shared
-        return {"task_routes": (route, *(before if isinstance(before, list | tuple) else (before,)))}
 
     def _unblock(self) -> None:
         """Have the embedded server answer at once whoever waits for a message."""
@@ -235,7 +215,9 @@ class Lab:
     def refuse_when_paused(self) -> None:
         """Raises ``LabError`` if the lab is paused: a blocking wait could never return."""
         if self.running and self.paused:
-            raise LabError("the lab is paused, so this could never return. Call lab.resume(), or lab.step(), or await it.")
+            raise LabError(
+                "the lab is paused, so this could never return. Call lab.resume(), or lab.step(), or await it."
+            )
 
     # --- looking --------------------------------------------------------------------------------------------
 
@@ -250,10 +232,10 @@ class Lab:
             return False
         ids = list(dict.fromkeys(node.id for node in recording.graph.nodes.values() if node.id))
         try:
-            answers = _answers(self.app.backend, ids)
+            found = list(answers(self.app.backend, ids))
         except Exception:  # what the backend cannot tell stays unknown
             return False
-        for id, meta in answers:
+        for id, meta in found:
             error = meta.get("result") if meta["status"] == "FAILURE" else None
             said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else None
             recording.add("answered", id, state=meta["status"], error=said)
@@ -281,7 +263,7 @@ class Lab:
         fresh, graph = prepare(signature)
         if not graph.nodes and canvas.kind(fresh) != "group":
             raise LabError("there is nothing to send: this canvas has no task in it.")
-        self._inspect(graph, check)
+        inspect(graph, self.app, registered=check)
         recording = Recording(graph)
         self._active = [each for each in self._active if not each.over.is_set()] + [recording]
         self.listener.own(recording)
@@ -289,88 +271,11 @@ class Lab:
         try:
             result = fresh.apply_async()
         except (EncodeError, OperationalError, TypeError, AttributeError, NotImplementedError) as error:
-            raise LabError(_cannot_send(error)) from error
+            raise LabError(refusal(error)) from error
         finally:
             self.listener.unsent()
             recording.sent()
         return Run(self, recording, result)
-
-    def _inspect(self, graph: Graph, check: bool) -> None:
-        tasks, serializer = self.app._tasks, self.app.conf.task_serializer
-        for node in graph.nodes.values():
-            if check and node.task not in tasks and node.role != "map":
-                raise LabError(_unregistered(graph.number(node.key), node.task, tasks))
-            if node.role == "map":
-                continue
-            try:
-                serialization.dumps((node.args, node.kwargs), serializer)
-            except EncodeError as error:
-                raise LabError(
-                    f"the arguments of {graph.number(node.key)} {node.task} cannot be sent as {serializer}: {error}. "
-                    "Send what JSON knows: numbers, text, lists, dicts; list(…) for a range, a set or a generator."
-                ) from error
-
-
-def _answers(backend: Any, ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the backend has stored for each id, in one request where it can do that."""
-    if not ids or not hasattr(backend, "mget"):
-        for id in ids:
-            yield id, backend.get_task_meta(id, cache=False)
-        return
-    for id, stored in zip(ids, backend.mget([backend.get_key_for_task(id) for id in ids]), strict=True):
-        meta = backend.meta_from_decoded(backend.decode(stored)) if stored else {"status": "PENDING"}
-        yield id, meta
-
-
-def _unregistered(number: str, name: str, tasks: Any) -> str:
-    known = sorted(each for each in tasks if not each.startswith("celery."))
-    alike = [each for each in known if each.rpartition(".")[2] == name.rpartition(".")[2]]
-    hint = f"Did you mean {alike[0]!r}?" if alike else f"Registered are: {', '.join(known[:12]) or 'none'}."
-    return (
-        f"{number}: no task {name!r} is registered with this app. {hint} Run the cell that defines it first; "
-        "to send it for a worker elsewhere, use labkit.run(…, check=False)."
-    )
-
-
-def _cannot_send(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}".strip()
-    if isinstance(error, OperationalError):
-        return f"the broker does not answer ({text}). Call labkit.stop(), then labkit.start()."
-    return f"Celery refuses to send this canvas: {text}"
-
-
-def _reach(url: str, timeout: float = 3.0) -> None:
-    """Raise ``LabError`` if nothing answers at a broker's address within ``timeout`` seconds."""
-    from kombu import Connection
-
-    try:
-        options = {"socket_connect_timeout": timeout, "socket_timeout": timeout}
-        redis = url.startswith(("redis", "valkey", "rediss"))
-        with Connection(url, connect_timeout=timeout, transport_options=options if redis else {}) as connection:
-            if redis and "socket" not in url.partition(":")[0]:
-                import redis as client
-
-                client.Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=timeout).ping()
-            else:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
-            address = connection.as_uri()
-    except Exception as error:
-        shown = Connection(url).as_uri() if "://" in url else repr(url)
-        raise LabError(
-            f"no broker answers at LABKIT_BROKER_URL={shown} ({type(error).__name__}: {error}). "
-            "Start a Redis there, correct the variable, or unset it to use the embedded server."
-        ) from error
-    del address
-
-
-def _forget_queue(url: str, queue: str) -> None:
-    from kombu import Connection
-
-    with Connection(url) as connection:
-        client = getattr(connection.default_channel, "client", None)
-        if client is not None and hasattr(client, "delete"):
-            client.delete(queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9)), f"_kombu.binding.{queue}")
-            client.srem("_kombu.binding.celery", f"{queue}\x06\x16\x06\x16{queue}")
 
 
 _current: Lab | None = None
@@ -417,6 +322,11 @@ def start(
         return _current
 
 
+def running() -> Lab | None:
+    """The lab that runs, if one does."""
+    return _current
+
+
 def current() -> Lab:
     """The lab that runs. Raises ``LabError`` if none does."""
     if _current is None:
@@ -431,10 +341,8 @@ def stop() -> None:
 
 
 def _at_exit() -> None:
-    try:
+    with suppress(LabError):
         stop()
-    except LabError:
-        pass
 
 
 atexit.register(_at_exit)
@@ -448,19 +356,3 @@ def run(signature: Any, *, check: bool = True) -> Run:
     Raises ``LabError`` if no lab runs, or if ``signature`` cannot be sent (nothing is sent then).
     """
     return current().run(signature, check=check)
-
-
-def graph_of(thing: Any) -> Graph:
-    """The Graph of a signature (its plan), a `Run`, a recording, or a result that Celery gave.
-
-    Raises ``LabError`` for anything else.
-    """
-    if isinstance(thing, Graph):
-        return thing
-    if isinstance(thing, Run | Recording):
-        return thing.graph
-    if isinstance(thing, ResultBase):
-        from labkit.results import graph_of_result
-
-        return graph_of_result(thing, _current.listener.apart if _current else None)
-    return prepare(thing)[1]

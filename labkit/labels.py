@@ -118,6 +118,7 @@ class Labels:
         self.graph = graph
         self._names = short_names(node.task for node in graph.nodes.values())
         self._fed = set(_fed(graph))
+        self._places = {key: place for place, key in enumerate(graph.nodes, 1)}
 
     def literal(self, value: Any, limit: int = VALUE) -> str:
         """A value as Python would write it, within ``limit`` characters."""
@@ -152,7 +153,9 @@ class Labels:
         elif node.state == "failed":
             parts = [self.plain(node.error or "failed", limit)]
         else:
-            why = node.reason or node.error or (node.attempts[-1].why if node.attempts else None)
+            why = node.reason or (node.error if node.state not in ("sent", "received", "running") else None)
+            if node.state == "retrying" and node.attempts:
+                why = node.attempts[-1].why or why
             parts = [node.state if not why else f"{node.state}: {self.plain(why, limit)}"]
         if node.note is not None:
             parts.append(self.plain(node.note, limit))
@@ -173,7 +176,7 @@ class Labels:
 
     def numbers(self, keys: Collection[str]) -> str:
         """The numbers of several nodes: ``#2–#9`` if none is left out, else the first ones and the last."""
-        places = sorted(int(self.graph.number(key)[1:]) for key in keys)
+        places = sorted(map(self._places.__getitem__, keys))
         if len(places) > 1 and places[-1] - places[0] == len(places) - 1:
             return f"#{places[0]}–#{places[-1]}"
         if len(places) > 3:

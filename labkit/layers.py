@@ -20,8 +20,7 @@ _LISTS: Final = ("header", "map", "starmap", "chunks")
 class Line:
     """A piece of an edge between two things that are drawn: boxes, bars, or the ways out of a frame.
 
-    ``layers`` is how many layers it must span at least; ``head`` whether it ends in an arrow head; ``back`` whether
-    it leads to the beginning of the next row.
+    ``layers`` is how many layers it must span at least, ``head`` whether it ends in an arrow head.
     """
 
     source: str
@@ -29,7 +28,6 @@ class Line:
     edge: Edge
     layers: int = 1
     head: bool = True
-    back: bool = False
 
 
 @dataclass(slots=True)
@@ -37,13 +35,15 @@ class Layers:
     """What is drawn besides the boxes.
 
     ``bars`` maps a frame to the bar that joins what leaves it, ``ways`` the name of a way out to the frame it ends in
-    and the box it belongs to; ``layer`` says how far right each box and bar stands, ``row`` in which row.
+    and the box it belongs to; ``jumps`` the name of a connector to the letter in it: a line ends in one and goes on
+    from one of the same letter in another row. ``layer`` says how far right each thing stands, ``row`` in which row.
     """
 
     stacks: Stacks
     lines: list[Line] = field(default_factory=list)
     bars: dict[str, str] = field(default_factory=dict)
     ways: dict[str, tuple[str, str]] = field(default_factory=dict)
+    jumps: dict[str, str] = field(default_factory=dict)
     layer: dict[str, int] = field(default_factory=dict)
     row: dict[str, int] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ def _left(plan: Layers, line: Line) -> list[str]:
 def _rank(plan: Layers) -> None:
     """The longest way to each box; what follows a frame stands behind all of it."""
     after: dict[str, list[tuple[str, int]]] = {}
-    before: dict[str, int] = {key: 0 for key in (*plan.stacks.order, *plan.bars.values())}
+    before: dict[str, int] = dict.fromkeys((*plan.stacks.order, *plan.bars.values()), 0)
 
     def arrow(source: str, target: str, length: int) -> None:
         after.setdefault(source, []).append((target, length))
@@ -206,4 +206,21 @@ def _rows(plan: Layers, widths: Mapping[str, float]) -> None:
                 starts[cut : place + 1] = [row] * (place + 1 - cut)
         starts[place] = row
     plan.row = {key: starts[plan.layer[key]] for key in (*drawn, *plan.ways)}
-    plan.lines = [replace(line, back=plan.row[line.source] != plan.row[line.target]) for line in plan.lines]
+    plan.lines = list({(line.source, line.target): line for line in reversed([*_jumps(plan)])}.values())[::-1]
+
+
+def _jumps(plan: Layers) -> Iterator[Line]:
+    """The lines, those from row to row cut in two with a connector at either end."""
+    letters: dict[str, str] = {}
+    for line in plan.lines:
+        rows = plan.row[line.source], plan.row[line.target]
+        if rows[0] == rows[1]:
+            yield line
+            continue
+        shared = line.source if line.edge.kind in _JOINING else line.target
+        letter = letters.setdefault(shared, chr(ord("a") + len(letters) % 26) * (1 + len(letters) // 26))
+        for way, row in zip(("out", "in"), rows, strict=True):
+            plan.jumps[f"{way} {letter} {row}"] = letter
+            plan.row[f"{way} {letter} {row}"] = row
+        yield replace(line, target=f"out {letter} {rows[0]}")
+        yield replace(line, source=f"in {letter} {rows[1]}", layers=1)

@@ -155,7 +155,7 @@ class Listener:
         if not planned:
             known.add(id)
             self._owners[id] = recording
-        for each in _ids(chain, chord):
+        for each in ids_in(chain, chord):
             known.add(each)
             self._owners[each] = recording
         recording.opened(id)
@@ -193,7 +193,9 @@ class Listener:
         retry = getattr(einfo, "exception", None)
         why = getattr(retry, "exc", None) or reason
         error = _error(why) if isinstance(why, BaseException) else str(why)
-        self.recording_of(request.id).add("retried", request.id, error=error, delay=_delay(getattr(retry, "when", None)))
+        self.recording_of(request.id).add(
+            "retried", request.id, error=error, delay=_delay(getattr(retry, "when", None))
+        )
 
     def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
         self.unsent()
@@ -236,7 +238,7 @@ class Listener:
 
 
 class _Watched(Signature):
-    """An errback that notes when it is called inline. Celery clones signatures before it calls them: it stays itself."""
+    """An errback that notes when it is called inline. Celery clones it before it calls it: it stays itself."""
 
     def __init__(self, signature: Signature, listener: Listener, failed: str, exc: Any) -> None:
         super().__init__(signature, app=signature._app)
@@ -299,7 +301,7 @@ def _light(signature: Any) -> Any:
     return signature
 
 
-def _ids(*parts: Any) -> list[str]:
+def ids_in(*parts: Any) -> list[str]:
     """All task ids in signatures as messages carry them."""
     found: list[str] = []
     waiting = [part for part in parts if part and not isinstance(part, str)]
@@ -319,5 +321,3 @@ def _ids(*parts: Any) -> list[str]:
                         inner = kwargs[name]
                         waiting += inner if isinstance(inner, list | tuple) else [inner]
     return found
-
-

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -212,7 +213,9 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     except Refused as no:
         return Verdict(id, False, no.what, no.expected, no.happened, no.wanted, no.got)
     except Exception as error:  # an answer of a shape that the check did not think of: no right one
-        return Verdict(id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}")
+        return Verdict(
+            id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}"
+        )
     if not reveal:
         _remember(id)
     return Verdict(id, True, revealed=reveal)
@@ -230,13 +233,14 @@ def hint(id: str) -> str:
 
 def _find(id: str) -> Exercise:
     lesson = str(id).partition(".")[0]
-    try:
+    with suppress(ModuleNotFoundError):
         importlib.import_module(f"labkit.exercises.lesson_{lesson}")
-    except ModuleNotFoundError:
-        pass
     if id not in _exercises:
         known = ", ".join(sorted(each for each in _exercises if each.startswith(f"{lesson}.")))
-        raise LabError(f"there is no exercise {id!r}. " + (f"This lesson has {known}." if known else "Give its number as text, '04.2'."))
+        raise LabError(
+            f"there is no exercise {id!r}. "
+            + (f"This lesson has {known}." if known else "Give its number as text, '04.2'.")
+        )
     return _exercises[id]
 
 

@@ -42,7 +42,9 @@ class Prediction:
             if self.order:
                 self._widget = ipywidgets.TagsInput(value=[], allowed_tags=self.choices, allow_duplicates=False)
             else:
-                self._widget = ipywidgets.RadioButtons(options=self.choices, value=None, layout={"width": "max-content"})
+                self._widget = ipywidgets.RadioButtons(
+                    options=self.choices, value=None, layout={"width": "max-content"}
+                )
         how = "<br>Type or pick the items in their order." if self.order else ""
         label = ipywidgets.HTML()
         label.value = f"<b>Predict.</b> {html.escape(self.question)}{how}"

@@ -22,7 +22,7 @@ _STEPS: Final = (0, 3, 6, 9)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One task message: what the wire says of it. ``embed`` holds what is to come after it (chain, chord, callbacks)."""
+    """One task message: what the wire says of it. ``embed`` holds what comes after it (chain, chord, links)."""
 
     id: str
     task: str
@@ -77,7 +77,7 @@ class Messages(list[Message]):
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The messages of the queues asked for, ``waiting`` first in first out, and ``unacknowledged`` ones, in no order."""
+    """The messages of some queues: ``waiting``, first in first out, and ``unacknowledged``, in no order."""
 
     names: tuple[str, ...]
     waiting: Messages
@@ -100,7 +100,9 @@ def look(app: Celery, names: Iterable[str]) -> Queue:
         with app.connection_for_read() as connection:
             client = getattr(connection.default_channel, "client", None)
             if client is None or not hasattr(client, "lrange"):
-                raise LabError(f"queues can be looked into with a Redis broker only, not with {connection.transport_cls!r}.")
+                raise LabError(
+                    f"queues can be looked into with a Redis broker only, not with {connection.transport_cls!r}."
+                )
             waiting: list[Message] = []
             for name in names:
                 for step in _STEPS:

@@ -32,7 +32,7 @@ MOST: Final = 1_000_000
 
 
 def snapshot(value: Any, kept: int = KEPT) -> Any:
-    """``value`` as it travels in JSON, a copy that no later change reaches; what is too long or no JSON as bounded text.
+    """``value`` as it travels in JSON, a copy; what is too long or no JSON as bounded text.
 
     >>> snapshot((1, 2)), snapshot(float("nan")), snapshot({1, 2})
     ([1, 2], 'nan', '{1, 2}')
@@ -164,7 +164,9 @@ class Recording:
             data = json.loads(text)
             schema = data["schema"]
             if schema != SCHEMA:
-                raise LabError(f"this recording has schema {schema}; this labkit reads {SCHEMA}. Install the newer one.")
+                raise LabError(
+                    f"this recording has schema {schema}; this labkit reads {SCHEMA}. Install the newer one."
+                )
             recording = cls(Graph.from_dict(data["plan"]), data["facts"])
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"this is no saved recording ({type(error).__name__}: {error}).") from error
@@ -196,5 +198,7 @@ def load(path: str | Path) -> Recording:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise LabError(f"cannot read {Path(path).name}: {error.strerror if isinstance(error, OSError) else error}.") from error
+        raise LabError(
+            f"cannot read {Path(path).name}: {error.strerror if isinstance(error, OSError) else error}."
+        ) from error
     return Recording.from_json(text)

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import Any, Final
 
+from labkit.errbacks import uncalled
 from labkit.graph import Edge, EdgeKind, Graph, Node
-from labkit.labels import TOOLTIP, Labels
+from labkit.labels import Labels
 
-#: More like siblings than this fold into one stack; so do more like steps in a row than `STEPS`.
+#: More like siblings than this fold into one stack, and three times as many like steps in a row.
 SIBLINGS: Final = 8
-STEPS: Final = 24
+#: With more boxes than this, any like siblings fold; if that is not enough, those of different tasks too.
+CROWD: Final = 300
 #: An opened stack of more than this becomes stacks of at least `PIECE`, and of such stacks `PIECES` at most.
 OPENED: Final = 60
 PIECE: Final = 50
@@ -23,6 +25,16 @@ _HANGING: Final = frozenset({"callback", "errback", "spawned", "replaced"})
 _MANY: Final = frozenset({"map", "starmap", "chunks"})
 
 
+def stacked(graph: Graph, labels: Labels, opened: Collection[str] = ()) -> Stacks:
+    """The boxes of a drawing of ``graph``; stacks that hold a node or lie in a frame of ``opened`` are open."""
+    stacks = Stacks(graph, labels, opened)
+    if len(stacks.boxes) > CROWD:
+        stacks = Stacks(graph, labels, opened, most=1)
+    if len(stacks.boxes) > CROWD:
+        stacks = Stacks(graph, labels, opened, most=1, alike=False)
+    return stacks
+
+
 class Stacks:
     """The boxes of a drawing and what stands in each of them.
 
@@ -31,8 +43,11 @@ class Stacks:
     after the other. ``counts`` says of each frame how many of its parts succeeded, of how many, and if any began.
     """
 
-    def __init__(self, graph: Graph, labels: Labels, opened: Collection[str] = ()) -> None:
+    def __init__(
+        self, graph: Graph, labels: Labels, opened: Collection[str] = (), most: int = SIBLINGS, alike: bool = True
+    ) -> None:
         self.graph = graph
+        self._most, self._alike = most, alike
         self.boxes: dict[str, list[str]] = {key: [key] for key in graph.nodes}
         self.rows: set[str] = set()
         self.lanes: dict[str, list[list[str]]] = {}
@@ -42,7 +57,12 @@ class Stacks:
         self._opened = frozenset(opened)
         self._stands: dict[str, str | None] = {}
         self._place = {key: place for place, key in enumerate(graph.nodes)}
-        self._errbacks(labels)
+        for key, kept in uncalled(graph, labels).items():
+            if kept is None:
+                self._stands[key] = None
+                del self.boxes[key]
+            else:
+                self._merge(kept, key)
         self._twins: set[str] = set()
         self._settled: set[str] = set()
         self._out: dict[str, list[tuple[str, Edge]]] = {}
@@ -80,39 +100,12 @@ class Stacks:
 
     def _shown(self) -> dict[tuple[str, str, EdgeKind, bool], None]:
         shown: dict[tuple[str, str, EdgeKind, bool], None] = {}
+        stands = {key: self.box(key) for key in self._stands}
         for edge in self.graph.edges:
-            source: str | None = edge.source
-            target: str | None = edge.target
-            if source in self._stands or target in self._stands:
-                source, target = self.box(edge.source), self.box(edge.target)
+            source, target = stands.get(edge.source, edge.source), stands.get(edge.target, edge.target)
             if source is not None and target is not None and source != target:
                 shown[source, target, edge.kind, edge.passes_value] = None
         return shown
-
-    # --- errbacks that were never called ----------------------------------------------------------------------
-
-    def _errbacks(self, labels: Labels) -> None:
-        sources = {edge.source for edge in self.graph.edges}
-        called: set[tuple[Any, ...]] = set()
-        open_: list[tuple[tuple[Any, ...], Node]] = []
-        for node in self.graph.nodes.values():
-            if node.role != "errback":
-                continue
-            args = [labels.literal(value, TOOLTIP) for value in node.args]
-            rest = (node.task, *(f"{name}={labels.literal(value, TOOLTIP)}" for name, value in node.kwargs.items()))
-            if node.state in ("planned", "never ran"):
-                if node.key not in sources:
-                    open_.append(((*rest, tuple(args)), node))
-            else:
-                # In front of its own arguments stands the id, or the request, the error and its traceback.
-                called |= {(*rest, tuple(args[given:])) for given in (0, 1, 3)}
-        first: dict[tuple[Any, ...], str] = {}
-        for call, node in open_:
-            if node.state == "never ran" and call in called:
-                self._stands[node.key] = None
-                del self.boxes[node.key]
-            elif (kept := first.setdefault((*call, node.state), node.key)) != node.key:
-                self._merge(kept, node.key)
 
     # --- stacks -----------------------------------------------------------------------------------------------
 
@@ -147,9 +140,9 @@ class Stacks:
         for key, neighbours in around.items():
             node, frame = self.graph.nodes[key], self.parent.get(key)
             if frame is not None or neighbours:
-                alike.setdefault((frame, node.task, node.role, tuple(neighbours)), []).append(key)
+                alike.setdefault((frame, node.task * self._alike, node.role, tuple(neighbours)), []).append(key)
         for (frame, *_), like in alike.items():
-            if len(like) > SIBLINGS:
+            if len(like) > self._most:
                 self._twins.update(self._stack([[key] for key in like], frame))
 
     def _stack(self, like: list[list[str]], family: str | None) -> list[str]:
@@ -176,7 +169,7 @@ class Stacks:
             while (step := self._next(run[-1])) is not None and step not in done:
                 run.append(step)
                 done.add(step)
-            if len(run) > STEPS:
+            if len(run) > 3 * self._most:
                 kept = self._stack([[step] for step in run], self.parent.get(key))
                 self.rows.update(step for step in kept if len(self.boxes[step]) > 1)
 
@@ -200,7 +193,7 @@ class Stacks:
             level = self.parent.get(key)
             lifted = (self._lift(target, level) for target, edge in out if edge.kind in _HANGING)
             hanging = [each for each in dict.fromkeys(lifted) if each is not None and each != key]
-            if len(hanging) > SIBLINGS and key in self._place:
+            if len(hanging) > self._most and key in self._place:
                 found.append((self._place[key], len(self._around(key)), key, hanging))
         found.sort(key=lambda item: item[:2], reverse=True)
         return [(key, siblings) for _, _, key, siblings in found]
@@ -230,7 +223,7 @@ class Stacks:
         for lane in lanes:
             alike.setdefault(self._shape(lane), []).append([each for unit in lane for each in self._all(unit)])
         for like in alike.values():
-            if len(like) <= SIBLINGS:
+            if len(like) <= self._most:
                 continue
             self._stack(like, key)
         if hanging is None:
@@ -325,7 +318,7 @@ class Stacks:
         for key in items:
             if key in self.boxes:
                 node = self.graph.nodes[key]
-                looks.append((node.task, node.role, len(self.boxes[key]), key in self.rows))
+                looks.append((node.task * self._alike, node.role, len(self.boxes[key]), key in self.rows))
                 looks.append(key if key in self._settled else None)
             else:
                 looks.append((self.graph.frames[key].kind, len(self._members[key])))

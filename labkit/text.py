@@ -43,6 +43,12 @@ def overall(nodes: Iterable[Node]) -> str:
     return "sent" if "succeeded" in states else "planned"
 
 
+def headline(graph: Graph) -> str:
+    """What the whole is and how it went: ``chain ✗``."""
+    kind = graph.outline.kind if graph.outline else "workflow"
+    return f"{kind} {GLYPHS[overall(graph.nodes.values())]}"
+
+
 def counts(nodes: Iterable[Node]) -> list[tuple[str, int]]:
     """How many nodes are in each state: done, under way, waiting, gone wrong."""
     counted = Counter(node.state for node in nodes)
@@ -61,7 +67,9 @@ def frame_title(stacks: Stacks, key: str) -> tuple[str, str]:
 
 def stack_title(stacks: Stacks, labels: Labels, key: str) -> tuple[str, str]:
     """The call that a stack's nodes have in common, and how it repeats: ``("download(…)", " in a row")``."""
-    return f"{labels.name(stacks.graph.nodes[key])}(…)", " in a row" if key in stacks.rows else ""
+    names = {node.task for node in stacks.nodes(key)}
+    call = f"{labels.name(stacks.graph.nodes[key])}(…)" if len(names) == 1 else f"{len(names)} tasks"
+    return call, " in a row" if key in stacks.rows else ""
 
 
 def is_stack(stacks: Stacks, key: str) -> bool:
@@ -138,7 +146,7 @@ def text(graph: Graph, stacks: Stacks, labels: Labels) -> str:
     lines = tree.lines(root)
     first = next(lines)
     if root.kind != "task":
-        first = f"{first} {GLYPHS[overall(graph.nodes.values())]}"
+        first = headline(graph)
     return "\n".join([first, *lines])
 
 

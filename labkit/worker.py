@@ -9,6 +9,8 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from celery import Celery, signals
@@ -37,7 +39,7 @@ class EmbeddedWorker:
         self._controller: Any = None
         self._thread: threading.Thread | None = None
         self._wake: socket.socket | None = None
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], object]] = []
         self._error: BaseException | None = None
 
     @property
@@ -50,10 +52,10 @@ class EmbeddedWorker:
         app, ready = self.app, threading.Event()
         include, loop = app.conf.include, get_event_loop()
         self._undo.append(lambda: app.conf.__setitem__("include", include))
-        self._undo.append(lambda: set_event_loop(loop))
+        self._undo.append(partial(set_event_loop, loop))
         for name in ("should_stop", "should_terminate"):
             setattr(worker_state, name, None)
-            self._undo.append(lambda name=name: setattr(worker_state, name, None))
+            self._undo.append(partial(setattr, worker_state, name, None))
         shutdown = list(signals.worker_shutdown.receivers or ())
         self._undo.append(lambda: setattr(signals.worker_shutdown, "receivers", shutdown))
         app.finalize()
@@ -66,10 +68,8 @@ class EmbeddedWorker:
             app.set_current()
 
         def woken() -> None:
-            try:
+            with suppress(OSError):
                 ours.recv(1)
-            except OSError:
-                pass
 
         def run() -> None:
             enter()
@@ -118,10 +118,8 @@ class EmbeddedWorker:
         """
         if self.alive and self._controller is not None and self._wake is not None:
             worker_state.should_stop = 0
-            try:
+            with suppress(OSError):
                 self._wake.send(b".")
-            except OSError:
-                pass
             until = time.monotonic() + timeout
             while self._thread and self._thread.is_alive() and time.monotonic() < until:
                 self._thread.join(0.02)

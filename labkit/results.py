@@ -1,0 +1,118 @@
+"""Whatever can be drawn as a Graph: a canvas, a run, or a result that Celery gave, as far as can be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from celery.result import AsyncResult, GroupResult, ResultBase
+
+from labkit import lab
+from labkit.graph import Edge, Frame, Graph, Node, Outline
+from labkit.listen import ids_in
+from labkit.plan import prepare
+from labkit.record import Fact, Recording, snapshot
+from labkit.run import Run
+
+
+def graph_of(thing: Any) -> Graph:
+    """The Graph of a signature (its plan), a `Run`, a recording, or a result that Celery gave.
+
+    Raises ``LabError`` for anything else.
+    """
+    if isinstance(thing, Graph):
+        return thing
+    if isinstance(thing, Run | Recording):
+        return thing.graph
+    if isinstance(thing, ResultBase):
+        return graph_of_result(thing)
+    return prepare(thing)[1]
+
+
+def graph_of_result(result: AsyncResult | GroupResult) -> Graph:
+    """What is known of a workflow that was not sent through the lab.
+
+    If a lab heard its messages, all of it; else only what the result object and the backend tell: values and states,
+    not the tasks' names or what was cut off. Reads the backend, waits for nothing.
+    """
+    ids = {each.id for each in _results(result)}
+    if lab.running() is not None:
+        heard = lab.current().listener.recording_of(*ids)
+        facts = heard.facts if heard.known & ids and heard.plan.nodes else _related(heard.facts, ids)
+        if any(fact["kind"] == "published" for fact in facts):
+            recording = Recording(heard.plan, facts)
+            lab.current().ask_backend(recording)
+            return recording.graph
+    return _told_by_backend(result)
+
+
+def _results(result: ResultBase) -> Iterator[AsyncResult]:
+    """All single results that hang together: parents, members, children that are known."""
+    seen: set[str] = set()
+    waiting: list[Any] = [result]
+    while waiting:
+        each = waiting.pop()
+        if each is None or each.id in seen:
+            continue
+        seen.add(each.id)
+        if isinstance(each, GroupResult):
+            waiting += each.results
+        else:
+            yield each
+        waiting.append(each.parent)
+
+
+def _related(facts: list[Fact], ids: set[str]) -> list[Fact]:
+    """The facts about these ids and all that hangs together with them, by parent, group, or what a message carries."""
+    published = [fact for fact in facts if fact["kind"] == "published"]
+    names, grown = set(ids), True
+    while grown:
+        grown = False
+        for fact in published:
+            chord = fact["chord"]
+            about = {fact["id"], fact["parent"], fact["group"], *ids_in(fact["chain"], chord)} - {None}
+            about |= {chord} if isinstance(chord, str) else set()
+            if about & names and not about <= names:
+                names |= about
+                grown = True
+    return [fact for fact in facts if fact["id"] in names]
+
+
+def _told_by_backend(result: ResultBase) -> Graph:
+    graph = Graph(outline=Outline("messages", ""))
+    _node(graph, result, "0")
+    graph.nodes = dict(sorted(graph.nodes.items(), key=lambda item: item[0], reverse=True))
+    return graph
+
+
+def _node(graph: Graph, result: Any, key: str) -> list[str]:
+    """The nodes of a result, behind those of its parent. Returns the keys of what it ends with."""
+    before = _node(graph, result.parent, f"{key}.p") if result.parent is not None else []
+    if isinstance(result, GroupResult):
+        last = [
+            each for place, member in enumerate(result.results) for each in _single(graph, member, f"{key}.{place}")
+        ]
+        graph.frames[key] = Frame(key, "group", tuple(last))
+    else:
+        last = _single(graph, result, key)
+    graph.edges += [Edge(source, target, "order", False) for source in before for target in last]
+    return last
+
+
+def _single(graph: Graph, result: AsyncResult, key: str) -> list[str]:
+    meta = result.backend.get_task_meta(result.id)
+    state, value = meta["status"], meta.get("result")
+    node = Node(key, meta.get("name") or "task", result.id, state="unknown", backend_state=state, planned=False)
+    if state == "SUCCESS":
+        node.state, node.value = "succeeded", snapshot(value)
+    elif state == "REVOKED":
+        node.state, node.reason = "revoked", str(value)
+    elif state == "FAILURE":
+        node.error = f"{type(value).__name__}: {value}"
+        node.reason = "Celery answers FAILURE, for a task that failed and for one that never ran because of it"
+    else:
+        node.reason = f"Celery answers {state}, and nobody listened when it was sent"
+    graph.nodes[key] = node
+    if graph.outline:
+        graph.outline.children.insert(0, Outline("task", key))
+    return [key]
