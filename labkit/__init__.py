@@ -12,7 +12,6 @@ from collections.abc import Collection
 from typing import Any
 
 from labkit.draw import Drawing  # now: imported later, the module would take the place of the function draw
-from labkit.draw import Drawing
 from labkit.errors import LabError
 from labkit.graph import Attempt, Edge, Frame, Graph, Node
 from labkit.lab import Lab, run, start, stop
