@@ -15,6 +15,9 @@ from kombu import pools
 #: Variables that beat every setting of the program (celery/app/utils.py: Settings).
 _VARIABLES: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
 
+#: What a worker sets in the configuration when it starts (celery/worker/worker.py: setup_includes).
+_OF_WORKERS: Final = ("include",)
+
 #: What an app keeps that knows its broker: made anew while it is on loan.
 _CACHED: Final = ("amqp", "control", "events")
 
@@ -24,11 +27,11 @@ class Loan:
 
     def __init__(self, app: Celery, settings: Mapping[str, Any]) -> None:
         self.app = app
-        self._current = _state._tls.current_app
+        self._current, self._default = _state._tls.current_app, _state.default_app
         self._variables = {name: os.environ.pop(name) for name in _VARIABLES if name in os.environ}
         changes = app.conf.changes
-        self._before = {name: changes[name] for name in settings if name in changes}
-        self._settings = dict(settings)
+        self._changed = (*settings, *_OF_WORKERS)
+        self._before = {name: changes[name] for name in self._changed if name in changes}
         self._kept = {name: app.__dict__.pop(name) for name in _CACHED if name in app.__dict__}
         self._pool, app._pool = app._pool, None
         self._local, app._local = app._local, threading.local()
@@ -40,6 +43,7 @@ class Loan:
         for name, value in settings.items():
             app.conf[name] = value
         app.set_current()
+        app.set_default()  # in threads that have no current app this is it; else Celery makes one, without a broker
 
     def _made(self, *args: Any, **kwargs: Any) -> Any:
         backend = self._make(*args, **kwargs)
@@ -81,8 +85,8 @@ class Loan:
         app = self.app
         self.disconnect()
         app.__dict__.pop("_get_backend", None)
-        app.conf.__dict__["_observers"] = self._observers
-        for name in self._settings:
+        app.conf.__dict__["_observers"] = self._observers.copy()
+        for name in self._changed:
             if name in self._before:
                 app.conf.changes[name] = self._before[name]
             else:
@@ -93,6 +97,7 @@ class Loan:
         app._pool, app._local, app._backend_cache = self._pool, self._local, self._backend
         os.environ.update(self._variables)
         _state._set_current_app(self._current)
+        _state.default_app = self._default
 
 
 def _ignore(*_: Any, **__: Any) -> None:

@@ -140,7 +140,9 @@ def steps(chain: Signature) -> list[Signature]:
     joined: list[Signature] = []
     for step in reversed(full or flat[:1]):
         if kind(step) == "group" and joined:
-            joined.append(_chord(step.tasks, body=joined.pop(), app=step._app))
+            chord = _chord([], body=joined.pop(), app=step._app)
+            chord.kwargs["header"] = step.tasks  # the very members: given to chord they would be cloned
+            joined.append(chord)
         else:
             joined.append(step)
     return joined[::-1]

@@ -35,7 +35,7 @@ class _Dot:
         self.names |= {way: f"way{place}" for place, way in enumerate(self.layers.ways, 1)}
         self.names |= {jump: f"jump{place}" for place, jump in enumerate(self.layers.jumps, 1)}
         self.clusters = 0
-        self.named: set[tuple[str, str]] = set()
+        self.named = self.middles()
 
     def source(self) -> str:
         from graphviz import Digraph  # loads when first used
@@ -113,7 +113,9 @@ class _Dot:
             elif unit in self.stacks.boxes:
                 self.box(picture, unit)
             else:
-                self.frame(picture, unit)
+                # Around it a little room: frames in one lane would touch each other.
+                with self.cluster(picture, style="invis", margin="4") as room:
+                    self.frame(room, unit)
 
     def frame(self, picture: Any, key: str) -> None:
         title = " · ".join(word for word in frame_title(self.stacks, key) if word)
@@ -206,8 +208,7 @@ class _Dot:
             attributes |= {"color": theme.pale, "style": attributes.get("style", "dashed")}
         elif line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
             attributes["color"] = theme.red
-        if kind in _NAMED and not {(kind, line.source), (kind, line.target)} & self.named:
-            self.named |= {(kind, line.source), (kind, line.target)}
+        if line in self.named:
             # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.
             attributes |= {"headlabel": kind, "labeldistance": "3.4", "labelangle": "-13"}
         if not line.head:
@@ -220,6 +221,17 @@ class _Dot:
         if line.layers > 1:
             attributes["minlen"] = str(line.layers)
         picture.edge(self.names[line.source], self.names[line.target], **attributes)
+
+    def middles(self) -> set[Line]:
+        """The lines that say what they are: of several alike from one box, or into one, that in the middle."""
+        middles = {line for line in self.layers.lines if line.edge.kind in _NAMED}
+        for end in (lambda line: line.source, lambda line: line.target):
+            alike: dict[tuple[str, str], list[Line]] = {}
+            for line in self.layers.lines:
+                if line in middles:
+                    alike.setdefault((line.edge.kind, end(line)), []).append(line)
+            middles = {lines[len(lines) // 2] for lines in alike.values()}
+        return middles
 
     def states(self, key: str) -> set[State]:
         return {state for box in self.stacks.inside(key) for state in self.within[box]}

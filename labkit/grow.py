@@ -42,7 +42,8 @@ class Grower:
         self._taken: set[str] = set()
         self._nesting: dict[str, int] = {}
         self._groups: dict[tuple[str | None, str], Frame] = {}
-        self._bodies: dict[str, list[str]] = {}
+        self._bodies: dict[tuple[str, int], list[str]] = {}
+        self._group_of: dict[str, str | None] = {}
         self._after: dict[str | None, list[str]] = defaultdict(list)
         self._outlines: dict[str, Outline] = {}
         self._children: dict[str, int] = defaultdict(int)
@@ -69,6 +70,11 @@ class Grower:
                 coming = set()
             waiting = later
         self._order()
+
+    def node(self, id: str, nesting: int) -> Node | None:
+        """The node of this id that is the replacement of that depth (0: nobody's)."""
+        nodes = self.ids.get(id) or ()
+        return next((node for node in nodes if self._nesting.get(node.key, 0) >= nesting), nodes[-1] if nodes else None)
 
     # --- one message ----------------------------------------------------------------------------------------
 
@@ -101,6 +107,7 @@ class Grower:
         if node.sent is None:
             node.sent = fact["at"]
             node.state = "sent"
+            self._group_of[node.key] = fact["group"]
             node.args, node.partial = tuple(fact["args"]), False
             node.kwargs = counted(node.task, fact["kwargs"])
             self._follow([node.key], fact["chain"], fact["chord"], node)
@@ -121,7 +128,7 @@ class Grower:
         )
         node = self.graph.nodes[key]
         node.role, node.sent, node.state = "task" if not fact["chord"] else "header", fact["at"], "sent"
-        self._nesting[key] = fact["nesting"]
+        self._nesting[key], self._group_of[key] = fact["nesting"], fact["group"]
         if frame:
             frame.members = (*frame.members, part.outline[0].key if part.outline[0].key in self.graph.frames else key)
             self._outlines[frame.key].children += part.outline
@@ -182,24 +189,30 @@ class Grower:
         ends = [key for key in last if not any(edge.kind in _FLOW for edge in self._out[key])]
         if not ends or not id:
             return
-        if id not in self._bodies and id not in self.ids:
+        nesting = 0 if isinstance(chord, str) else (chord.get("options") or {}).get("replaced_task_nesting") or 0
+        known = self.ids.get(id)
+        place = (id, nesting)
+        if place not in self._bodies and (not known or nesting > self._nesting.get(known[-1].key, 0)):
             if isinstance(chord, str):
                 return
             frame = next(
                 (frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0]
             )
             signature = canvas.as_signature(chord)
-            rest = signature.options.get("chain")
+            rest = list(signature.options.get("chain") or ())
+            if canvas.kind(signature) == "chain":
+                first, *others = canvas.steps(signature)
+                signature, rest = first, rest + others[::-1]
             part = self._grow(signature, f"{frame}.b", Entry(), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
-            self._bodies[id] = part.first
-            self._attach(owner, "spawned", part.outline)
+            self._bodies[place] = part.first
+            self._attach(owner, "result", part.outline)
             if owner and self.graph.nodes[part.last[-1]].id == owner.id:
                 self._nesting[part.last[-1]] = self._nesting.get(owner.key, 0) + 1
                 self._take_over(owner, self.graph.nodes[part.last[-1]])
             self._follow(part.last, rest, None, owner)
-        for body in self._bodies.get(id) or [self.ids[id][-1].key]:
+        for body in self._bodies.get(place) or [self.ids[id][-1].key]:
             passes = not any(edge.target == body and not edge.passes_value for edge in self.graph.edges)
             self.graph.edges += [Edge(key, body, "result" if passes else "order", passes) for key in ends]
             self.graph.nodes[body].partial = passes and self.graph.nodes[body].sent is None
@@ -219,7 +232,7 @@ class Grower:
 
     def _group(self, owner: Node | None, kind: EdgeKind, fact: Mapping[str, Any]) -> Frame | None:
         group = fact["group"]
-        if not group or (owner and owner.id == fact["id"]):
+        if not group or (owner and (owner.id == fact["id"] or self._group_of.get(owner.key) == group)):
             return None
         place = (owner.key if owner else None, group)
         if place not in self._groups:

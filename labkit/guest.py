@@ -53,6 +53,7 @@ class Guest:
         """Put everything back as it was, unless somebody else has changed it since."""
         while self._undo:
             self._undo.pop()()
+        self._tell = _nobody  # a handler made meanwhile may keep the routed stream, and by it all of the lab
 
     def _restore_logger(self, logger: logging.Logger, propagate: bool) -> Callable[[], None]:
         def restore() -> None:
@@ -116,6 +117,10 @@ class Guest:
     def allow_waiting(self) -> None:
         """The worker has just set Celery's flag for all of the process: take it back."""
         _state._set_task_join_will_block(False)
+
+
+def _nobody(kind: str, text: str) -> None:
+    """The lab is over: what a task that could not be stopped still writes is dropped."""
 
 
 class _Handler(logging.Handler):

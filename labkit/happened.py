@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from labkit.graph import FINAL, Attempt, Edge, Graph, Node
@@ -19,17 +19,21 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
     ordered = sorted(facts, key=lambda fact: (fact["at"], fact["n"]))
     grower = Grower(_copied(plan))
     others: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    lives: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    lives: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
     unsent = {(fact["id"], fact["retries"]) for fact in ordered if fact["kind"] == "unsent"}
     for fact in ordered:
         if fact["kind"] in _LIVES:
-            lives[fact["id"]].append(fact)
+            lives[fact["id"], fact.get("nesting", 0)].append(fact)
         elif fact["kind"] != "published" or (fact["id"], fact["retries"]) not in unsent:
             others[fact["kind"]].append(fact)
-    grower.messages(others["published"], {id for id, life in lives.items() if any(map(_ignored, life))})
+    grower.messages(others["published"], {id for (id, _), life in lives.items() if any(map(_ignored, life))})
     graph = grower.graph
-    for id, life in lives.items():
-        _live(grower.ids.get(id, ()), life)
+    for (id, nesting), life in lives.items():
+        node = grower.node(id, nesting)
+        if node is not None:
+            _live(node, life)
+    for nodes in grower.ids.values():
+        _replaced(nodes)
     for fact in others["errback"]:
         _inline(grower, fact)
     for fact in others["answered"]:
@@ -37,6 +41,7 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
             node.backend_state = fact["state"]
             if fact.get("error") and node.state == "planned":
                 node.error = fact["error"]
+    _bodies_end(graph)
     _conclude(graph)
     _items(graph)
     return graph
@@ -57,16 +62,16 @@ def _ignored(fact: Mapping[str, Any]) -> bool:
 # --- the life of one task -----------------------------------------------------------------------------------
 
 
-def _live(nodes: Sequence[Node], life: list[Mapping[str, Any]]) -> None:
-    """Apply the facts of one id, in order. Two nodes share an id when the first replaced itself."""
-    place = 0
-    for fact in life:
-        if place >= len(nodes):
-            return
-        _LIVES[fact["kind"]](nodes[place], fact)
-        if _ignored(fact) and place + 1 < len(nodes):
-            nodes[place].state, nodes[place].note, nodes[place].reason = "succeeded", "replaced itself", None
-            place += 1
+def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
+    """Apply the facts of one task, in order: a retry without delay can begin before the last run is known to be over."""
+    for fact in sorted(life, key=lambda fact: fact.get("retries") or 0):
+        _LIVES[fact["kind"]](node, fact)
+
+
+def _replaced(nodes: list[Node]) -> None:
+    """Nodes that share an id: each but the last one has put the next in its place."""
+    for node in nodes[:-1]:
+        node.state, node.note, node.reason = "succeeded", "replaced itself", None
 
 
 def _received(node: Node, fact: Mapping[str, Any]) -> None:
@@ -156,6 +161,18 @@ _LIVES: Final = {
     "redelivered": _redelivered,
     "lost": _lost,
 }
+
+
+def _bodies_end(graph: Graph) -> None:
+    """A body has returned when what comes after it is published; Celery tells of its success a little later."""
+    for edge in graph.task_edges():
+        source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+        if edge.kind not in ("result", "order", "callback") or not source.finished or not target.sent:
+            continue
+        if source.started and source.started <= target.sent < source.finished:
+            source.finished = target.sent
+            if source.attempts and source.attempts[-1].when is not None:
+                source.attempts[-1].seconds = max(0.0, target.sent - source.attempts[-1].when)
 
 
 def _inline(grower: Grower, fact: Mapping[str, Any]) -> None:

@@ -104,7 +104,13 @@ class Listener:
         return self.apart
 
     def closed(self, id: str) -> None:
-        """The pool is done with a message of this id."""
+        """The pool is done with a message of this id, in this thread."""
+        broken = self._broken_in()
+        if broken and broken[0] == id:
+            # Celery failed to tell of the failure: an errback that could not be sent, for one.
+            note = "Celery could not report its failure"
+            self.recording_of(id).add("failed", id, **self._which(), error=_error(broken[1]), note=note)
+        self._local.broken = None
         self.recording_of(id).closed(id)
 
     def unsent(self) -> None:
@@ -131,7 +137,7 @@ class Listener:
         chain, chord = embed.get("chain"), embed.get("chord")
         if chain and (first_id(chain[-1]) or "") in known and not headers.get("replaced_task_nesting"):
             chain = None
-        if chord is not None and (body_id := first_id(chord)) in known:
+        if chord is not None and (body_id := first_id(chord)) in known and not headers.get("replaced_task_nesting"):
             chord = body_id
         planned = id in known
         fact = recording.add(
@@ -166,43 +172,54 @@ class Listener:
 
     def _received(self, request: Request, sender: Any = None, **_: Any) -> None:
         self.recording_of(request.id, request.parent_id).add(
-            "received", request.id, worker=request.hostname, redelivered=bool(request.delivery_info.get("redelivered"))
+            "received",
+            request.id,
+            retries=request.request_dict.get("retries") or 0,
+            nesting=request.replaced_task_nesting or 0,
+            worker=request.hostname,
+            redelivered=bool(request.delivery_info.get("redelivered")),
         )
 
     def _started(self, task_id: str, task: Any, **_: Any) -> None:
         request = task.request
-        self._local.stored = False
+        self._local.broken = None
+        self._local.which = {"retries": request.retries or 0, "nesting": request.replaced_task_nesting or 0}
         self.recording_of(task_id, request.parent_id).add(
-            "started", task_id, worker=request.hostname, slot=threading.current_thread().name
+            "started", task_id, **self._local.which, worker=request.hostname, slot=threading.current_thread().name
         )
 
     def _succeeded(self, sender: Any, result: Any, runtime: float, **_: Any) -> None:
-        self._local.stored = True
         id = sender.request.id
-        self.recording_of(id).add("succeeded", id, value=snapshot(result), seconds=runtime)
+        self.recording_of(id).add("succeeded", id, **self._which(), value=snapshot(result), seconds=runtime)
 
-    def _failed(self, sender: Any, task_id: str, exception: BaseException, **_: Any) -> None:
-        note = getattr(self._local, "broken", None)
+    def _failed(self, task_id: str, exception: BaseException, **_: Any) -> None:
+        note = "its body returned; what came after it could not be sent or stored" if self._broken_in() else None
         self._local.broken = None
-        self.recording_of(task_id).add("failed", task_id, error=_error(exception), note=note)
+        self.recording_of(task_id).add("failed", task_id, **self._which(), error=_error(exception), note=note)
 
-    def _broken(self, task_id: str, **_: Any) -> None:
-        self._local.broken = "its body returned; what came after it could not be sent or stored"
+    def _broken(self, task_id: str, exception: BaseException, **_: Any) -> None:
+        self._local.broken = (task_id, exception)
+
+    def _broken_in(self) -> Any:
+        return getattr(self._local, "broken", None)
+
+    def _which(self) -> dict[str, int]:
+        """Which run of its id this thread is busy with."""
+        return getattr(self._local, "which", {"retries": 0, "nesting": 0})
 
     def _retried(self, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
         retry = getattr(einfo, "exception", None)
         why = getattr(retry, "exc", None) or reason
         error = _error(why) if isinstance(why, BaseException) else str(why)
-        self.recording_of(request.id).add(
-            "retried", request.id, error=error, delay=_delay(getattr(retry, "when", None))
-        )
+        delay = _delay(getattr(retry, "when", None))
+        self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
 
     def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
         self.unsent()
         if state in ("IGNORED", "REJECTED"):
             requeued = isinstance(retval, Reject) and bool(retval.requeue)
             recording = self.recording_of(task_id)
-            recording.add("ended", task_id, state=state, error=str(getattr(retval, "reason", "")), requeued=requeued)
+            recording.add("ended", task_id, **self._which(), state=state, requeued=requeued)
             if requeued:
                 recording.opened(task_id)
 

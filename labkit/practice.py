@@ -96,7 +96,10 @@ class Trial:
         out: list[Any] = []
         error: list[BaseException] = []
 
+        app, backend = self.lab.app, self.lab.app.backend
+
         def target() -> None:
+            app._backend = backend  # one of its own would leave its connection open when the thread ends
             try:
                 out.append(function(*args, **kwargs))
             except BaseException as raised:

@@ -58,19 +58,13 @@ class Stacks:
         self._stands: dict[str, str | None] = {}
         self._place = {key: place for place, key in enumerate(graph.nodes)}
         for key, kept in uncalled(graph, labels).items():
-            if kept is None:
-                self._stands[key] = None
-                del self.boxes[key]
-            else:
-                self._merge(kept, key)
+            self._merge(kept, key)
         self._twins: set[str] = set()
         self._settled: set[str] = set()
-        self._out: dict[str, list[tuple[str, Edge]]] = {}
-        self._in: dict[str, list[tuple[str, Edge]]] = {}
         self._fold_twins()
         self._index()
-        self._fold_steps()
-        self._index()
+        if self._fold_steps():
+            self._index()
         for key, hanging in self._families():
             self._fold_siblings(key, hanging)
         self.order = [key for key in graph.nodes if key in self.boxes]
@@ -90,32 +84,32 @@ class Stacks:
             for member in self._members.get(key, ()):
                 yield from self.inside(member)
 
-    def nodes(self, key: str) -> list[Node]:
+    def nodes(self, box: str) -> list[Node]:
         """The nodes in a box."""
-        return [self.graph.nodes[each] for each in self.boxes[key]]
+        return [self.graph.nodes[key] for key in self.boxes[box]]
 
     def edges(self) -> list[Edge]:
         """The edges between boxes and frames, none twice."""
-        return [Edge(*shown) for shown in self._shown()]
+        return [Edge(*shown) for shown in dict.fromkeys(self._shown())]
 
-    def _shown(self) -> dict[tuple[str, str, EdgeKind, bool], None]:
-        shown: dict[tuple[str, str, EdgeKind, bool], None] = {}
+    def _shown(self) -> Iterator[tuple[str, str, EdgeKind, bool]]:
         stands = {key: self.box(key) for key in self._stands}
         for edge in self.graph.edges:
             source, target = stands.get(edge.source, edge.source), stands.get(edge.target, edge.target)
             if source is not None and target is not None and source != target:
-                shown[source, target, edge.kind, edge.passes_value] = None
-        return shown
+                yield source, target, edge.kind, edge.passes_value
 
     # --- stacks -----------------------------------------------------------------------------------------------
 
-    def _merge(self, kept: str, other: str) -> None:
+    def _merge(self, kept: str | None, other: str) -> None:
         self._stands[other] = kept
-        if other in self.boxes:
-            self.boxes[kept] += self.boxes.pop(other)
+        moved = self.boxes.pop(other, [])
+        if kept in self.boxes:
+            self.boxes[kept] += moved
 
     def _index(self) -> None:
-        self._out, self._in = {}, {}
+        self._out: dict[str, list[tuple[str, Edge]]] = {}
+        self._in: dict[str, list[tuple[str, Edge]]] = {}
         for edge in self.edges():
             self._out.setdefault(edge.source, []).append((edge.target, edge))
             self._in.setdefault(edge.target, []).append((edge.source, edge))
@@ -131,16 +125,16 @@ class Stacks:
 
     def _fold_twins(self) -> None:
         """Nodes of one task between the very same neighbours: nearly all siblings there are, in one quick pass."""
-        around: dict[str, list[tuple[str, ...]]] = {key: [] for key in self.boxes}
-        frames: list[tuple[str, ...]] = []
+        around: dict[str, list[tuple[str, str, bool, bool]]] = {key: [] for key in self.boxes}
         for source, target, kind, passes in self._shown():
-            around.get(source, frames).append((target, kind, "." * passes))
-            around.get(target, frames).append((source, kind, "." * passes, "in"))
+            if source in around:
+                around[source].append((target, kind, passes, False))
+            if target in around:
+                around[target].append((source, kind, passes, True))
         alike: dict[Any, list[str]] = {}
         for key, neighbours in around.items():
             node, frame = self.graph.nodes[key], self.parent.get(key)
-            if frame is not None or neighbours:
-                alike.setdefault((frame, node.task * self._alike, node.role, tuple(neighbours)), []).append(key)
+            alike.setdefault((frame, node.task * self._alike, node.role, tuple(neighbours)), []).append(key)
         for (frame, *_), like in alike.items():
             if len(like) > self._most:
                 self._twins.update(self._stack([[key] for key in like], frame))
@@ -158,20 +152,19 @@ class Stacks:
             self._settled.update(kept)
         return kept
 
-    def _fold_steps(self) -> None:
-        """Runs of like steps, one after the other."""
+    def _fold_steps(self) -> bool:
+        """Runs of like steps, one after the other; whether there were any."""
         done: set[str] = set()
         for key in list(self.boxes):
-            if key in done:
-                continue
-            run = [key]
+            run = [] if key in done else [key]
             done.add(key)
-            while (step := self._next(run[-1])) is not None and step not in done:
+            while run and (step := self._next(run[-1])) is not None and step not in done:
                 run.append(step)
                 done.add(step)
             if len(run) > 3 * self._most:
                 kept = self._stack([[step] for step in run], self.parent.get(key))
                 self.rows.update(step for step in kept if len(self.boxes[step]) > 1)
+        return bool(self.rows)
 
     def _next(self, key: str) -> str | None:
         onward = [(target, edge) for target, edge in self._out.get(key, ()) if edge.kind != "errback"]
@@ -195,8 +188,7 @@ class Stacks:
             hanging = [each for each in dict.fromkeys(lifted) if each is not None and each != key]
             if len(hanging) > self._most and key in self._place:
                 found.append((self._place[key], len(self._around(key)), key, hanging))
-        found.sort(key=lambda item: item[:2], reverse=True)
-        return [(key, siblings) for _, _, key, siblings in found]
+        return [(key, hanging) for *_, key, hanging in sorted(found, key=lambda item: item[:2], reverse=True)]
 
     def _lift(self, key: str, *levels: str | None) -> str | None:
         """``key`` or the frame around it that is directly in one of these frames (``None``: in none)."""
@@ -246,13 +238,12 @@ class Stacks:
         if len(lanes) <= OPENED:
             return [[lane] for lane in lanes]
         size = max(PIECE, ceil(len(lanes) / PIECES))
-        pieces = [lanes[start : start + size] for start in range(0, len(lanes), size)]
-        return [
-            each for piece in pieces for each in (self._pieces(piece, None) if self._opens_further(piece) else [piece])
-        ]
-
-    def _opens_further(self, piece: list[list[str]]) -> bool:
-        return ALL not in self._opened and any(map(self._named, piece))
+        opened: list[list[list[str]]] = []
+        for start in range(0, len(lanes), size):
+            piece = lanes[start : start + size]
+            further = ALL not in self._opened and any(map(self._named, piece))
+            opened += self._pieces(piece, None) if further else [piece]
+        return opened
 
     def _named(self, lane: list[str]) -> bool:
         """Whether a node of the lane was named to be opened."""
@@ -318,8 +309,15 @@ class Stacks:
         for key in items:
             if key in self.boxes:
                 node = self.graph.nodes[key]
-                looks.append((node.task * self._alike, node.role, len(self.boxes[key]), key in self.rows))
-                looks.append(key if key in self._settled else None)
+                looks.append(
+                    (
+                        node.task * self._alike,
+                        node.role,
+                        len(self.boxes[key]),
+                        key in self.rows,
+                        key in self._settled and key,
+                    )
+                )
             else:
                 looks.append((self.graph.frames[key].kind, len(self._members[key])))
             looks.append(local.get(self.parent.get(key, "")))
@@ -333,11 +331,15 @@ class Stacks:
 
     def _count(self, frame: str, lanes: list[list[str]], members: set[str]) -> tuple[int, int, bool]:
         main: list[list[Node]] = []
-        many = self.graph.frames[frame].kind in _MANY
         for lane in lanes:
             boxes = [box for unit in lane if unit in members for box in self.inside(unit)]
-            nodes = [node for box in boxes for node in self.nodes(box) if node.role not in ("callback", "errback")]
-            if many:
+            hanging = [
+                to for box in boxes for to, edge in self._out.get(box, ()) if edge.kind in ("callback", "errback")
+            ]
+            for box in hanging:
+                hanging += [to for to, _ in self._out.get(box, ()) if to in boxes and to not in hanging]
+            nodes = [node for box in boxes if box not in hanging for node in self.nodes(box)]
+            if self.graph.frames[frame].kind in _MANY:
                 main += [[node] for node in nodes if node.role == "map"]
             elif len(boxes) == 1 and boxes[0] in self._twins:
                 main += [[node] for node in nodes]

@@ -146,7 +146,7 @@ def text(graph: Graph, stacks: Stacks, labels: Labels) -> str:
     lines = tree.lines(root)
     first = next(lines)
     if root.kind != "task":
-        first = headline(graph)
+        first = f"{first} {GLYPHS[overall(graph.nodes.values())]}"
     return "\n".join([first, *lines])
 
 

@@ -50,9 +50,8 @@ class EmbeddedWorker:
     def start(self, timeout: float = 5.0) -> None:
         """Start, and return when it takes tasks. Raises ``LabError`` if it does not within ``timeout`` seconds."""
         app, ready = self.app, threading.Event()
-        include, loop = app.conf.include, get_event_loop()
-        self._undo.append(lambda: app.conf.__setitem__("include", include))
-        self._undo.append(partial(set_event_loop, loop))
+        self._undo.append(worker_state.reset_state)
+        self._undo.append(partial(set_event_loop, get_event_loop()))
         for name in ("should_stop", "should_terminate"):
             setattr(worker_state, name, None)
             self._undo.append(partial(setattr, worker_state, name, None))

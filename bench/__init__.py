@@ -1,0 +1,1 @@
+"""The benchmarks: labkit beside plain Celery, in one run, alternating."""

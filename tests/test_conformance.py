@@ -1,0 +1,190 @@
+"""The graph tells the truth for every canvas: what was sent, what ran, whose values went where, what never ran."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import signals
+
+import labkit
+from labkit.graph import FINAL, Graph
+from labkit.happened import fold
+from labkit.plan import plan
+from labkit.record import Recording
+from labkit.run import Run
+from tests import workflows
+
+pytestmark = [
+    # Celery warns in the worker when what comes after a body cannot be sent, and when an errback is on a chord.
+    pytest.mark.filterwarnings("ignore:Exception raised outside body"),
+    pytest.mark.filterwarnings("ignore:task_allow_error_cb_on_chord_header"),
+    pytest.mark.filterwarnings("ignore::celery.exceptions.CPendingDeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[labkit.Lab]:
+    """One lab for all."""
+    with labkit.start(workflows.app) as lab:
+        yield lab
+
+
+class Wire:
+    """What was published, heard apart from the lab's own listener."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, int]] = []
+        signals.after_task_publish.connect(self.hear, weak=False)
+
+    def hear(self, headers: dict[str, Any], **_: Any) -> None:
+        """One message is out."""
+        self.sent.append((headers["id"], headers["task"], headers["retries"]))
+
+    def close(self) -> None:
+        """Listen no more."""
+        signals.after_task_publish.disconnect(self.hear)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """All messages that are sent during a test."""
+    wire = Wire()
+    yield wire
+    wire.close()
+
+
+def finished(lab: labkit.Lab, canvas: Any) -> Run:
+    """Send a canvas and wait for its end."""
+    run = lab.run(canvas, check=False)
+    run.wait(timeout=10)
+    return run
+
+
+def check_messages(graph: Graph, sent: list[tuple[str, str, int]]) -> None:
+    """(a) Every message is a node, no node claims a message that was not sent."""
+    messages = {(id, task) for id, task, _ in sent}
+    nodes = {(node.id, node.task) for node in graph.nodes.values() if node.sent is not None}
+    assert nodes == messages
+    counted = Counter((id, task) for id, task, retries in sent if not retries)
+    held = Counter((node.id, node.task) for node in graph.nodes.values() if node.sent is not None)
+    for key, times in counted.items():
+        notes = [node.note for node in graph.nodes.values() if (node.id, node.task) == key]
+        assert held[key] == times or "sent more than once" in notes
+
+
+def check_ends(graph: Graph) -> None:
+    """(b) Each node has ended; what the bodies noted themselves says the same."""
+    for node in graph.nodes.values():
+        if node.role == "map" and node.state == "unknown":
+            assert node.reason
+            continue
+        assert node.state in FINAL, (graph.number(node.key), node)
+        if node.state in ("never ran", "revoked"):
+            assert node.reason
+        if node.state == "never ran":
+            assert node.id not in workflows.began, node
+        if node.id in workflows.began:
+            assert node.state != "never ran"
+    for id, times in workflows.began.items():
+        found = graph.by_id(id)
+        assert found
+        assert sum(len(node.attempts) for node in found if node.task.startswith("tests.")) == times
+
+
+def check_ids(before: Graph, after: Graph) -> None:
+    """(c) Nodes of the plan that ran kept their ids, places and order."""
+    assert [key for key in after.nodes if after.nodes[key].planned] == list(before.nodes)
+    for key, node in before.nodes.items():
+        if node.id:
+            assert after.nodes[key].id == node.id
+    for key, node in after.nodes.items():
+        assert node.planned == (key in before.nodes)
+
+
+def check_values(graph: Graph) -> None:
+    """(d) The edges that pass a value are just those that the values themselves tell of."""
+    into: dict[str, set[str]] = {}
+    for edge in graph.task_edges():
+        source, target = graph.nodes[edge.source], graph.nodes[edge.target]
+        if edge.passes_value and source.id and target.id and target.sent is not None:
+            into.setdefault(target.key, set()).add(source.id)
+        if edge.kind in ("result", "order") and target.started and source.finished:
+            assert target.started >= source.finished - 1e-3, "an order edge starts before its source has ended"
+    for node in graph.nodes.values():
+        if node.sent is None or not node.task.startswith("tests.workflows."):
+            continue
+        told = set(workflows.ids_in(node.args))
+        if told or isinstance(node.value, dict):
+            assert into.get(node.key, set()) >= told, graph.number(node.key)
+            tells = {each for each in into.get(node.key, set()) if _tells(graph, each)}
+            assert tells == told, graph.number(node.key)
+
+
+def _tells(graph: Graph, id: str) -> bool:
+    """Whether a task's value holds its id."""
+    return any(isinstance(node.value, dict) and node.value.get("made by") == id for node in graph.by_id(id))
+
+
+def check_order(recording: Recording, graph: Graph) -> None:
+    """(f) The facts in any order give the same graph."""
+    facts = list(recording.facts)
+    random.Random(7).shuffle(facts)
+    assert fold(recording.plan, facts) == graph
+
+
+def check_saved(recording: Recording, graph: Graph) -> None:
+    """(g) Saved and loaded, it is the same graph."""
+    again = Recording.from_json(recording.to_json()).graph
+    assert json.loads(json.dumps(again.to_dict())) == json.loads(json.dumps(graph.to_dict()))
+
+
+def check_drawn(run: Run) -> None:
+    """It can be drawn, plan and record, and nothing of it is lost in the text."""
+    for graph in (run.plan, run.graph):
+        drawing = labkit.draw(graph)
+        assert drawing.svg.startswith("<svg")
+        assert drawing.text
+
+
+def check_all(lab: labkit.Lab, wire: Wire, canvas: Any) -> Run:
+    """Run a canvas and hold every invariant to it."""
+    workflows.began.clear()
+    before = json.dumps(canvas, default=list)
+    run = finished(lab, canvas)
+    assert json.dumps(canvas, default=list) == before, "the canvas was changed"
+    graph = run.graph
+    check_messages(graph, wire.sent)
+    check_ends(graph)
+    check_ids(run.plan, graph)
+    check_values(graph)
+    check_order(run.recording, graph)
+    check_saved(run.recording, graph)
+    check_drawn(run)
+    return run
+
+
+@pytest.mark.parametrize("name", workflows.ALL)
+def test_the_graph_tells_the_truth(lab: labkit.Lab, wire: Wire, name: str) -> None:
+    """All invariants, for each canvas of the table."""
+    check_all(lab, wire, workflows.ALL[name]())
+
+
+def test_there_are_enough() -> None:
+    """The table is as long as it is said to be."""
+    assert len(workflows.ALL) >= 120
+
+
+@pytest.mark.parametrize("name", workflows.ALL)
+def test_planning_changes_nothing(name: str) -> None:
+    """A plan is a preview: the canvas is as it was, planned twice it is the same but for the ids."""
+    canvas = workflows.ALL[name]()
+    before = json.dumps(canvas, default=list)
+    first, second = plan(canvas), plan(canvas)
+    assert json.dumps(canvas, default=list) == before
+    assert [(n.key, n.task, n.args, n.role, n.partial) for n in first.nodes.values()] == [
+        (n.key, n.task, n.args, n.role, n.partial) for n in second.nodes.values()
+    ]
+    assert first.edges == second.edges
