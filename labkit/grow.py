@@ -134,8 +134,6 @@ class Grower:
             self._outlines[frame.key].children += part.outline
         else:
             self._attach(owner, kind, part.outline)
-        if replacing and owner and node.id == owner.id:
-            self._take_over(owner, node)
         self._follow([key], fact["chain"], fact["chord"], owner)
 
     def _grow(self, signature: Signature, key: str, entry: Entry, owner: Node | None, *, planned: bool = False) -> Part:
@@ -152,6 +150,10 @@ class Grower:
         for outline in part.outline:
             self._outline(outline)
         self._index()
+        for node in added:
+            if owner and node.id and node.id == owner.id:
+                self._nesting[node.key] = self._nesting.get(owner.key, 0) + 1
+                self._take_over(owner, node)
         return part
 
     def _follow(self, last: list[str], chain: Any, chord: Any, owner: Node | None) -> None:
@@ -173,10 +175,6 @@ class Grower:
             signature.options = {k: v for k, v in options.items() if k not in ("link", "link_error", "chord")}
             part = self._grow(signature, f"{last[-1]}~n{self._children[last[-1]] - 1}", Entry(tuple(last)), owner)
             self._attach(self.graph.nodes[last[-1]], "result", part.outline)
-            node = self.graph.nodes[part.first[0]] if part.first else None
-            if node and owner and id == owner.id:
-                self._nesting[node.key] = self._nesting.get(owner.key, 0) + 1
-                self._take_over(owner, node)
             last = part.last
             if options.get("chord"):
                 self._join(last, options["chord"], owner)
@@ -208,9 +206,6 @@ class Grower:
                 self.graph.nodes[key].role = "body"
             self._bodies[place] = part.first
             self._attach(owner, "result", part.outline)
-            if owner and self.graph.nodes[part.last[-1]].id == owner.id:
-                self._nesting[part.last[-1]] = self._nesting.get(owner.key, 0) + 1
-                self._take_over(owner, self.graph.nodes[part.last[-1]])
             self._follow(part.last, rest, None, owner)
         for body in self._bodies.get(place) or [self.ids[id][-1].key]:
             passes = not any(edge.target == body and not edge.passes_value for edge in self.graph.edges)

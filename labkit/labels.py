@@ -172,7 +172,7 @@ class Labels:
         """The whole call and what came of it, one a line."""
         number = self.graph.number(node.key)
         called = f"{number} {node.state}: {self.call(node, TOOLTIP // 2)}"
-        return f"{called}\n{self.outcome(node, TOOLTIP // 2)}".rstrip()
+        return cut(f"{called}\n{self.outcome(node, TOOLTIP // 2)}".rstrip(), TOOLTIP)
 
     def numbers(self, keys: Collection[str]) -> str:
         """The numbers of several nodes: ``#2–#9`` if none is left out, else the first ones and the last."""

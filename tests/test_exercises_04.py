@@ -131,7 +131,7 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         lambda n: chain(add.s(0, n[0]), *[add.s(each) for each in n[1:]]),
         "one message less than there are numbers",
     ),
-    "always three numbers": (lambda n: chain(add.s(n[0], n[1]), add.s(n[2])), "your function can be called"),
+    "always three numbers": (lambda n: chain(add.s(n[0], n[1]), add.s(n[2])), "the value is right"),
     "the last is forgotten": (lambda n: chain(add.s(n[0], n[1]), *map(add.s, n[2:-1])), "the value is right"),
     "from the end": (lambda n: total_by_loop(n[::-1]), "each step holds the total so far"),
     "immutable": (lambda n: chain(add.s(n[0], n[1]), *[add.si(each, each) for each in n[2:]]), "the value is right"),

@@ -26,6 +26,7 @@ anything = st.recursive(
     | st.binary()
     | st.text(st.characters(exclude_categories=())),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=8,
 )
 
 
