@@ -10,6 +10,8 @@ from typing import Final
 #: Fewer pairs than this tell nothing: plain runs vary by half.
 PAIRS: Final = 10
 
+NO_BOUND: Final = "reported"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -24,7 +26,7 @@ class Row:
     measured: str
     spread: str
     times: int
-    bound: str = "reported"
+    bound: str = NO_BOUND
     met: bool | None = None
 
     def cells(self) -> tuple[str, ...]:
@@ -40,8 +42,8 @@ class Pairs:
     ours: Sequence[float]
     plain: Sequence[float]
 
-    def ratio(self, what: str, most: float) -> Row:
-        """The median of the ratios, which may be ``most``."""
+    def ratio(self, what: str, most: float | None = None) -> Row:
+        """The median of the ratios, which may be ``most``; ``None``: reported only."""
         ratios = [one / other for one, other in zip(self.ours, self.plain, strict=True)]
         return self._row(what, ratios, lambda value: f"{value:.2f} ×", most)
 
@@ -49,7 +51,7 @@ class Pairs:
         """The median of the differences, which may be ``most`` seconds."""
         return self._row(what, [one - other for one, other in zip(self.ours, self.plain, strict=True)], seconds, most)
 
-    def _row(self, what: str, values: Sequence[float], said: Callable[[float], str], most: float) -> Row:
+    def _row(self, what: str, values: Sequence[float], said: Callable[[float], str], most: float | None) -> Row:
         middle = median(values)
         return Row(
             what,
@@ -58,8 +60,8 @@ class Pairs:
             said(middle),
             spread(values, said),
             len(values),
-            f"≤ {said(most)}",
-            middle <= most,
+            NO_BOUND if most is None else f"≤ {said(most)}",
+            None if most is None else middle <= most,
         )
 
 

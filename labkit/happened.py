@@ -41,6 +41,8 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
             node.backend_state = fact["state"]
             if fact.get("error") and node.state == "planned":
                 node.error = fact["error"]
+            if fact.get("final") and node.state not in FINAL:
+                _told_by_backend(node, fact)
     _bodies_end(graph)
     _conclude(graph)
     _items(graph)
@@ -63,7 +65,7 @@ def _ignored(fact: Mapping[str, Any]) -> bool:
 
 
 def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
-    """Apply the facts of one task, in order: a retry without delay can begin before the last run is known to be over."""
+    """Apply the facts of one task: a retry without delay can begin before the last run is known to be over."""
     for fact in sorted(life, key=lambda fact: fact.get("retries") or 0):
         _LIVES[fact["kind"]](node, fact)
 
@@ -173,6 +175,16 @@ def _bodies_end(graph: Graph) -> None:
             source.finished = target.sent
             if source.attempts and source.attempts[-1].when is not None:
                 source.attempts[-1].seconds = max(0.0, target.sent - source.attempts[-1].when)
+
+
+def _told_by_backend(node: Node, fact: Mapping[str, Any]) -> None:
+    """All that is known of a task that ran where nobody reports: what is stored for it."""
+    if fact["state"] == "SUCCESS":
+        node.state, node.value, node.note = "succeeded", fact["value"], "as the backend answers"
+    elif node.state != "planned":
+        node.state = "revoked" if fact["state"] == "REVOKED" else "failed"
+        node.error = node.reason = fact["error"]
+    node.error = None if node.state == "revoked" else node.error
 
 
 def _inline(grower: Grower, fact: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state
+from celery.states import READY_STATES
 from kombu.exceptions import EncodeError, OperationalError
 
 from labkit import canvas
@@ -19,15 +20,18 @@ from labkit.borrow import Loan
 from labkit.broker import Broker, NoServer
 from labkit.errors import LabError
 from labkit.gate import Gate
+from labkit.graph import FINAL
 from labkit.guest import Guest
 from labkit.listen import Listener
 from labkit.plan import prepare
 from labkit.queues import Queue, look
-from labkit.record import Fact, Recording
+from labkit.receive import Receiver
+from labkit.record import Fact, Recording, snapshot
 from labkit.remote import answers, own_queue, reach
 from labkit.run import Run
 from labkit.sending import inspect, refusal
-from labkit.worker import EmbeddedWorker
+from labkit.worker import EmbeddedWorker, queues_of
+from labkit.workers import Workers
 
 #: Threads of the embedded worker.
 SLOTS: Final = 4
@@ -36,6 +40,8 @@ SLOTS: Final = 4
 KEPT_LINES: Final = 1000
 
 _MEMORY: Final = "memory://"
+
+_GONE: Final = "the {} is gone. Call labkit.stop(), then labkit.start(); the app and its tasks stay."
 
 
 class Lab:
@@ -51,24 +57,31 @@ class Lab:
         self.broker: Broker | None = None
         self.log: list[str] = []
         self._active: list[Recording] = []
+        self._workers: list[Workers] = []
+        self._receiver: Receiver | None = None
+        self.others = False
         self._stack: list[Callable[[], Any]] = []
         self._lock = threading.Lock()
         started = False
         try:
             url, backend, self.kind = self._broker(port)
-            self.url = url
-            self.queues = [str(app.conf.task_default_queue or "celery")]
+            self.url, self.backend_url = url, backend
             settings: dict[str, Any] = {"broker_url": url, "broker_read_url": url, "broker_write_url": url}
-            settings["result_backend"] = backend
+            settings |= {"result_backend": backend, "task_always_eager": False}
+            if not url.startswith("rediss"):
+                settings |= {"broker_use_ssl": False, "redis_backend_use_ssl": None}
             if url == _MEMORY:
                 settings["broker_transport_options"] = {"polling_interval": 0.02}
+            own: list[str] = []
             if self.broker is None and url != _MEMORY:
                 place = own_queue(app, url)
-                self.queues, settings = [place.name], {**settings, **place.settings}
+                own, settings = [place.name], {**settings, **place.settings}
+                self.others = place.others
                 self.kind += " with its own workers" if place.others else ""
                 self._stack.append(place.forget)
             self.loan = Loan(app, settings)
             self._stack.append(self.loan.end)
+            self.queues = own or queues_of(app)
             self.listener = Listener(app, redact)
             self.listener.connect()
             self._stack.append(self.listener.disconnect)
@@ -78,8 +91,10 @@ class Lab:
             self._stack.append(self.guest.leave)
             name = f"lab{os.getpid()}-{secrets.token_hex(2)}@kernel"
             self.worker = EmbeddedWorker(app, self.gate, self.guest, slots=slots, queues=self.queues, name=name)
-            self._stack.append(lambda: self.worker.stop(nudge=self._unblock if self.broker else None))
+            self._stack.append(lambda: self.worker.stop(alone=self.broker is not None and self.broker.running))
             self.worker.start()
+            if self.others:
+                self.receive()
             self.running = started = True
         finally:
             if not started:
@@ -98,14 +113,6 @@ class Lab:
             return _MEMORY, "cache+memory://", "in-memory transport"
         self._stack.append(self.broker.stop)
         return self.broker.url, self.broker.backend_url, "embedded Valkey server"
-
-    def _unblock(self) -> None:
-        """Have the embedded server answer at once whoever waits for a message."""
-        with suppress(Exception), self.app.connection_for_write() as connection:
-            client = connection.default_channel.client
-            for each in client.client_list():
-                if each["cmd"] == "brpop":
-                    client.client_unblock(each["id"])
 
     def _told(self, kind: str, text: str) -> None:
         id = self.gate.current()
@@ -132,6 +139,8 @@ class Lab:
             self.running = False
             if _current is self:
                 _current = None
+            for workers in list(self._workers):
+                workers.stop()
             self.gate.drop()
             self.loan.quiet()
             self._unwind()
@@ -175,6 +184,56 @@ class Lab:
             f"  worker   embedded in this kernel, threads pool, {self.slots} slots\n"
             f"  queue    {queue}"
         )
+
+    # --- other workers --------------------------------------------------------------------------------------
+
+    def workers(self, n: int = 1, **options: Any) -> Workers:
+        """``n`` real worker processes on this lab's app, as a context; see `labkit.workers.Workers`.
+
+        ``queues`` are those they serve (by default this lab's), ``pool`` Celery's name of a pool, ``concurrency``
+        the slots of each. With ``soon=False`` a killed worker's messages come back as late as Redis has it by default.
+        Raises ``LabError`` if the app cannot be imported by another process, or a worker does not start.
+        """
+        self._check()
+        self._workers.append(Workers(self, n, **options))
+        return self._workers[-1]
+
+    def receive(self) -> None:
+        """Listen to what other processes report."""
+        if self._receiver is None:
+            receiver = Receiver(self.app, self.listener)
+            receiver.start()
+            self._receiver = receiver
+            self._stack.append(receiver.stop)
+
+    def leave_queues(self, queues: list[str]) -> None:
+        """The embedded worker serves these queues no more; others do."""
+        for queue in queues:
+            self.app.control.cancel_consumer(queue, destination=[self.worker.name], reply=True, timeout=2)
+
+    def forget_workers(self, workers: Workers, queues: list[str]) -> None:
+        """These processes are gone: the embedded worker serves their queues again."""
+        if workers in self._workers:
+            self._workers.remove(workers)
+        if self.running:
+            for queue in queues:
+                self.app.control.add_consumer(queue, destination=[self.worker.name], reply=True, timeout=2)
+
+    def look_after(self, recording: Recording) -> None:
+        """Notice workers that are gone, and ask the backend for what workers elsewhere do not report."""
+        self.check_worker()
+        for workers in self._workers:
+            workers.mourn([recording])
+        if self.others:
+            self._ask_for_others(recording)
+
+    def _ask_for_others(self, recording: Recording) -> None:
+        graph = recording.graph
+        ids = [node.id for node in graph.nodes.values() if node.id and node.state not in FINAL and not node.started]
+        for id, meta in answers(self.app.backend, ids):
+            if meta["status"] in READY_STATES:
+                recording.add("answered", id, **_told(meta), final=True)
+                recording.closed(id)
 
     # --- the gate -------------------------------------------------------------------------------------------
 
@@ -236,19 +295,20 @@ class Lab:
         except Exception:  # what the backend cannot tell stays unknown
             return False
         for id, meta in found:
-            error = meta.get("result") if meta["status"] == "FAILURE" else None
-            said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else None
-            recording.add("answered", id, state=meta["status"], error=said)
+            recording.add("answered", id, **_told(meta))
         return True
 
     def check_worker(self) -> None:
-        """Raises ``LabError`` if the embedded worker is gone."""
-        if self.running and not self.worker.alive:
-            raise LabError("the worker is gone. Call labkit.stop(), then labkit.start(); the app and its tasks stay.")
+        """Raises ``LabError`` if the lab has stopped, or its worker or server is gone."""
+        self._check()
+        if not self.worker.alive:
+            raise LabError(_GONE.format("worker"))
 
     def _check(self) -> None:
         if not self.running:
             raise LabError("the lab has stopped. Start it again: lab = labkit.start()")
+        if self.broker is not None and not self.broker.running:
+            raise LabError(_GONE.format("broker"))
 
     # --- sending --------------------------------------------------------------------------------------------
 
@@ -258,8 +318,9 @@ class Lab:
         With ``check=False`` task names that nobody here knows are sent all the same.
         Raises ``LabError``, before anything is sent, for what cannot be sent.
         """
-        self._check()
         self.check_worker()
+        if self.broker is None and self.url != _MEMORY:
+            reach(self.url)
         fresh, graph = prepare(signature)
         if not graph.nodes and canvas.kind(fresh) != "group":
             raise LabError("there is nothing to send: this canvas has no task in it.")
@@ -276,6 +337,13 @@ class Lab:
             self.listener.unsent()
             recording.sent()
         return Run(self, recording, result)
+
+
+def _told(meta: dict[str, Any]) -> dict[str, Any]:
+    """What the backend tells, for a fact."""
+    state, result = meta["status"], meta.get("result")
+    error = f"{type(result).__name__}: {result}" if isinstance(result, BaseException) else None
+    return {"state": state, "error": error, "value": snapshot(result) if state == "SUCCESS" else None}
 
 
 _current: Lab | None = None

@@ -161,7 +161,7 @@ class Labels:
             parts.append(self.plain(node.note, limit))
         if len(node.attempts) > 1:
             parts.append(f"(attempt {len(node.attempts)})")
-        return " ".join(parts)
+        return cut(" ".join(parts), limit + CALL)
 
     def _option(self, name: str, value: Any) -> str:
         if name in ("eta", "expires") and not isinstance(value, int | float):

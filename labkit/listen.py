@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -94,6 +94,16 @@ class Listener:
         for id in recording.known:
             self._owners[id] = recording
 
+    def claim(self, recording: Recording, ids: Iterable[str]) -> None:
+        """These ids have come up in a recording: facts about them belong to it."""
+        for id in ids:
+            recording.known.add(id)
+            self._owners[id] = recording
+
+    def trouble(self, text: str) -> None:
+        """Something in the recording itself went wrong: it is logged, nothing else."""
+        _log.debug("%s", text)
+
     def recording_of(self, *ids: str | None) -> Recording:
         """The recording that one of these ids belongs to; else the one for what was sent past the lab."""
         for id in ids:
@@ -158,12 +168,7 @@ class Listener:
             link=None if planned else _light(embed.get("callbacks")),
             link_error=None if planned else _light(embed.get("errbacks")),
         )
-        if not planned:
-            known.add(id)
-            self._owners[id] = recording
-        for each in ids_in(chain, chord):
-            known.add(each)
-            self._owners[each] = recording
+        self.claim(recording, ([] if planned else [id]) + ids_in(chain, chord))
         recording.opened(id)
         self._local.announced = fact
 

@@ -81,7 +81,11 @@ class Recording:
 
     def add(self, kind: str, id: str | None, **more: Any) -> Fact:
         """Note a fact, now (or ``at``, seconds since the epoch). Tells it to the listeners; never raises for them."""
-        fact: Fact = {"kind": kind, "id": id, "at": more.pop("at", None) or time.time(), "n": len(self.facts), **more}
+        return self.take({"kind": kind, "id": id, "at": more.pop("at", None) or time.time(), **more})
+
+    def take(self, fact: Fact) -> Fact:
+        """Note a fact that has its time, such as one of another process."""
+        fact["n"] = len(self.facts)
         if len(self.facts) < MOST:
             self.facts.append(fact)
         else:

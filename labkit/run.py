@@ -132,9 +132,11 @@ class Run:
         return self._final()
 
     def _look(self) -> None:
-        if not self.lab.running and not self.over:
+        if self.over:
+            return
+        if not self.lab.running:
             raise LabError("the lab has stopped, so this run will not go on. Call labkit.start() and send it again.")
-        self.lab.check_worker()
+        self.lab.look_after(self.recording)
 
     def _final(self) -> Drawing:
         from labkit.draw import Drawing  # loads when first used

@@ -109,11 +109,11 @@ class EmbeddedWorker:
                 + " Is the broker still there? Call labkit.stop(), then labkit.start()."
             )
 
-    def stop(self, timeout: float = 4.0, nudge: Callable[[], None] | None = None) -> None:
+    def stop(self, timeout: float = 4.0, *, alone: bool = False) -> None:
         """Stop within ``timeout`` seconds; a task that cannot be stopped is named in ``still_running``.
 
-        ``nudge`` is called while it waits: a consumer that closes first reads the answer to its last request, which
-        the broker may hold back for a second.
+        With ``alone`` nobody else is on the broker, and it is told to answer at once: a consumer that closes first
+        reads the answer to its last request, which the broker may hold back for a second.
         """
         if self.alive and self._controller is not None and self._wake is not None:
             worker_state.should_stop = 0
@@ -122,8 +122,8 @@ class EmbeddedWorker:
             until = time.monotonic() + timeout
             while self._thread and self._thread.is_alive() and time.monotonic() < until:
                 self._thread.join(0.02)
-                if nudge and self._thread.is_alive():
-                    nudge()
+                if alone and self._thread.is_alive():
+                    _unblock(self.app)
         self.still_running = self.gate.running
         hub = getattr(self._controller, "hub", None)
         if hub is not None and not self.alive:
@@ -160,6 +160,26 @@ class EmbeddedWorker:
             return
         consumer.strategies[task.name] = task.start_strategy(self.app, consumer)
         task.__trace__ = build_tracer(task.name, task, self.app.loader, consumer.hostname, app=self.app)
+
+
+def queues_of(app: Celery) -> list[str]:
+    """The names of all queues that messages of this app may go to, as far as is known now; the default one first."""
+    names = [str(app.conf.task_default_queue or "celery"), *app.amqp.queues]
+    for name, task in app.tasks.items():
+        own = getattr(task, "queue", None)
+        with suppress(Exception):  # a router of the app's own that wants to know more
+            route = app.amqp.router.route({"queue": own} if own else {}, name, task_type=task)
+            names += [route["queue"].name] if "queue" in route else []
+    return list(dict.fromkeys(names))
+
+
+def _unblock(app: Celery) -> None:
+    """Have the broker answer at once whoever waits for a message."""
+    with suppress(Exception), app.connection_for_write() as connection:
+        client = connection.default_channel.client
+        for each in client.client_list():
+            if each["cmd"] == "brpop":
+                client.client_unblock(each["id"])
 
 
 def _is_newer(known: Any, fun: types.FunctionType) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from labkit.graph import Edge, Frame, Graph, Node, Outline, State
@@ -59,7 +60,7 @@ def chord(size: int, state: Callable[[int], State] = lambda _: "planned") -> Gra
 
 def chain(names: list[str]) -> Graph:
     nodes = [Node(f"{place}", f"tasks.{name}", args=(place,)) for place, name in enumerate(names)]
-    return Graph(nodes, [Edge(a.key, b.key) for a, b in zip(nodes, nodes[1:], strict=False)])
+    return Graph(nodes, [Edge(a.key, b.key) for a, b in pairwise(nodes)])
 
 
 def one(**fields: Any) -> Graph:

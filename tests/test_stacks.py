@@ -1,3 +1,6 @@
+from itertools import chain as steps
+from itertools import pairwise
+
 import pytest
 
 from labkit.errbacks import uncalled
@@ -19,9 +22,9 @@ def lanes(length: int, many: int) -> Graph:
     """A chord of chains."""
     keys = [[f"{lane}.{step}" for step in range(length)] for lane in range(many)]
     nodes = [Node(key, f"tasks.step{step}") for lane in keys for step, key in enumerate(lane)]
-    edges = [Edge(one, other) for lane in keys for one, other in zip(lane, lane[1:], strict=False)]
+    edges = [Edge(one, other) for lane in keys for one, other in pairwise(lane)]
     edges += [Edge(lane[-1], "b") for lane in keys]
-    return Graph([*nodes, Node("b", "tasks.body")], edges, [Frame("h", "header", tuple(sum(keys, [])))])
+    return Graph([*nodes, Node("b", "tasks.body")], edges, [Frame("h", "header", tuple(steps.from_iterable(keys)))])
 
 
 def test_eight_siblings_stand_alone_and_nine_fold() -> None:
@@ -130,7 +133,7 @@ def test_every_node_is_in_one_box_and_every_box_in_one_place(seed: int) -> None:
     drawn = stacks(graph)
     assert sorted(key for keys in drawn.boxes.values() for key in keys) == sorted(graph.nodes)
     for frame, parts in drawn.lanes.items():
-        for unit in sum(parts, []):
+        for unit in steps.from_iterable(parts):
             assert drawn.parent[unit] == frame
 
 

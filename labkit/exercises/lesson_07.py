@@ -181,8 +181,7 @@ def write(answer: Any, trial: Trial) -> None:
 )
 def repair(answer: Any, trial: Trial) -> None:
     """A chord in the middle of a chain."""
-    for _ in range(2):
-        n = trial.random.randint(3, 90)
+    for n in (3, trial.random.randint(4, 90)):
         run = trial.run(_build(trial, answer, n))
         graph, app = run.graph, run.lab.app
         header = [_task("mul", factor, app=app) for factor in (2, 3)]

@@ -1,0 +1,121 @@
+"""How planning, folding and drawing grow: chords of 10, 100, 1,000 and 10,000 headers."""
+
+from __future__ import annotations
+
+import gc
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+import labkit
+from bench.measure import PAIRS, Pairs, Row, alternate, seconds, spread
+from bench.side import SLOTS, app, canvas
+from labkit.happened import fold
+
+SIZES: Final = (10, 100, 1_000, 10_000)
+LARGEST: Final = SIZES[-1]
+
+#: What planning may take, as a multiple of Celery's own `clone` and `freeze`, at the largest size.
+PLAN: Final = 2.0
+#: How much longer a task may take in the largest chord than in the one a tenth as large.
+LINEAR: Final = 1.5
+#: What folding the largest recording may take, in seconds.
+FOLD: Final = 1.0
+#: What drawing it folded may take, in seconds.
+DRAW: Final = 0.05
+#: How wide the drawing may be, in pixels.
+WIDTH: Final = 1_500
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _growth(what: str, taken: dict[int, float]) -> Row:
+    """Time per task at the largest size beside that at a tenth of it."""
+    each = {size: taken[size] / size for size in SIZES[-2:]}
+    ratio = each[LARGEST] / each[LARGEST // 10]
+    return Row(
+        what,
+        f"{each[LARGEST] * 1e6:.1f} µs",
+        "",
+        f"{ratio:.2f} ×",
+        f"{each[LARGEST // 10] * 1e6:.1f} µs at {LARGEST // 10:,}",
+        PAIRS,
+        f"≤ {LINEAR:.2f} ×",
+        ratio <= LINEAR,
+    )
+
+
+def plan() -> Iterator[Row]:
+    """Plan a chord, beside Celery's own `clone()` and `freeze()` of it."""
+    taken = {}
+    for size in SIZES:
+        workflow = canvas(f"chord {size}")
+        pairs = alternate(
+            lambda workflow=workflow: _timed(lambda: labkit.plan(workflow)),  # type: ignore[misc]
+            lambda workflow=workflow: _timed(lambda: workflow.clone().freeze()),  # type: ignore[misc]
+        )
+        taken[size] = median(pairs.ours)
+        yield pairs.ratio(f"plan a chord of {size:,}", PLAN if size == LARGEST else None)
+    yield _growth("  per task", taken)
+
+
+def recording() -> Iterator[Row]:
+    """Fold a recording of a chord that really ran, draw what it folds to, and weigh it."""
+    folds = {}
+    for size in SIZES:
+        made = _recorded(size)
+        times = [_timed(lambda made=made: fold(made.plan, made.facts)) for _ in range(PAIRS)]  # type: ignore[misc]
+        folds[size] = median(times)
+        yield _alone(f"fold a recording of {size:,} tasks", times, FOLD if size == LARGEST else None)
+        graph = made.graph
+        labkit.draw(graph).svg.encode()  # loads Graphviz
+        times = [_timed(lambda graph=graph: labkit.draw(graph).svg) for _ in range(PAIRS)]  # type: ignore[misc]
+        yield _alone("  draw it, folded, as SVG", times, DRAW if size == LARGEST else None)
+        yield _width(labkit.draw(graph).svg)
+        yield _weight(made, size)
+    yield _growth("fold, per task", folds)
+
+
+def _recorded(size: int) -> labkit.Recording:
+    """The recording of a chord that ran on the embedded worker."""
+    with labkit.start(app, slots=SLOTS):
+        run = labkit.run(canvas(f"chord {size}"))
+        run.get(timeout=180)
+        return run.recording
+
+
+def _alone(what: str, times: list[float], most: float | None) -> Row:
+    row = Pairs(times, [0.0] * len(times)).difference(what, most or 0.0)
+    return Row(what, row.ours, "", row.ours, spread(times, seconds), len(times)) if most is None else row
+
+
+def _width(svg: str) -> Row:
+    found = re.search(r'width="(\d+)"', svg)
+    width = int(found[1]) if found else sys.maxsize
+    return Row("  its width", f"{width} px", "", f"{width} px", "", 1, f"≤ {WIDTH} px", width <= WIDTH)
+
+
+def _weight(made: labkit.Recording, size: int) -> Row:
+    weight = f"{_bytes(made.facts) / size:,.0f} B"
+    return Row("  its facts, in memory, per task", weight, "", weight, "", 1)
+
+
+def _bytes(thing: Any) -> int:
+    """All that hangs together with an object, each once, without code."""
+    seen, total, waiting = set(), 0, [thing]
+    while waiting:
+        each = waiting.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
+            seen.add(id(each))
+            total += sys.getsizeof(each)
+            waiting += gc.get_referents(each)
+    return total

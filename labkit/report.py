@@ -1,0 +1,117 @@
+"""What a worker process reports: the same facts as in the kernel, sent as Celery events. Works in any project's worker.
+
+Call ``labkit.report.report(app)`` where the app is made, or load the bootstep:
+``app.steps["worker"].add("labkit.report:Reports")``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+
+from celery import Celery, bootsteps
+from kombu.utils.json import dumps
+
+from labkit.listen import Listener
+from labkit.record import Fact, Recording
+
+#: The type of the events that carry facts.
+EVENT: Final = "labkit-facts"
+
+#: Facts of these kinds are sent at once, with those that wait: after them a task runs, or is over.
+_AT_ONCE: Final = frozenset(
+    {"received", "started", "succeeded", "failed", "retried", "ended", "revoked", "unregistered", "rejected", "errback"}
+)
+
+#: Ids that a worker remembers, so as not to send the rest of a canvas with every message of it.
+_REMEMBERED: Final = 50_000
+
+
+class Outbox(Recording):
+    """A recording that keeps nothing: it sends what it is given."""
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__()
+        self._app = app
+        self._waiting: list[Fact] = []
+        self._sender: tuple[int, Any] | None = None
+        self._sends = threading.Lock()
+        self._count = 0
+
+    def add(self, kind: str, id: str | None, **more: Any) -> Fact:
+        """Send a fact, or keep it until the next that is sent at once."""
+        fact = super().add(kind, id, **more, pid=os.getpid())
+        self.facts.clear()
+        with self._sends:
+            self._count += 1
+            fact["n"] = self._count
+            self._waiting.append(fact)
+            if kind in _AT_ONCE:
+                facts, self._waiting = self._waiting, []
+                self._dispatcher().send(EVENT, facts=[_plain(fact) for fact in facts], retry=False)
+            if len(self.known) > _REMEMBERED:
+                self.known.clear()
+        return fact
+
+    def opened(self, id: str) -> None:
+        """The kernel keeps count."""
+
+    def closed(self, id: str) -> None:
+        """The kernel keeps count."""
+
+    def _dispatcher(self) -> Any:
+        """A sender of this process: a forked child cannot use its parent's."""
+        if self._sender is None or self._sender[0] != os.getpid():
+            connection = self._app.connection_for_write()
+            self._sender = (
+                os.getpid(),
+                self._app.events.Dispatcher(connection, enabled=True, buffer_while_offline=False),
+            )
+        return self._sender[1]
+
+
+def _plain(fact: Fact) -> Fact:
+    """The fact if JSON knows all of it, else without what it does not know."""
+    try:
+        dumps(fact)
+    except Exception:  # a signature with an argument that only pickle knows: the rest of the fact still counts
+        return {**fact, "chain": None, "chord": None, "link": None, "link_error": None}
+    return fact
+
+
+class Reporter(Listener):
+    """A listener whose facts go to whoever listens to the broker's events."""
+
+    def __init__(self, app: Celery) -> None:
+        super().__init__(app)
+        self.outbox = Outbox(app)
+
+    def recording_of(self, *ids: str | None) -> Recording:
+        """All facts go to the outbox."""
+        return self.outbox
+
+    def _broken(self, task_id: str, exception: BaseException, **more: Any) -> None:
+        super()._broken(task_id, exception, **more)
+        self._failed(task_id, exception)
+
+
+_reporters: dict[int, Reporter] = {}
+
+
+def report(app: Celery) -> None:
+    """Have this worker process report what it publishes, runs and calls to the labs that listen on its broker.
+
+    Costs some small event messages a task; an error in reporting never reaches a task. Calling it twice is no error.
+    """
+    if id(app) not in _reporters:
+        _reporters[id(app)] = Reporter(app)
+        _reporters[id(app)].connect()
+
+
+class Reports(bootsteps.StartStopStep):
+    """A Celery bootstep that does the same: ``app.steps["worker"].add("labkit.report:Reports")``."""
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        report(parent.app)
