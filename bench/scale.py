@@ -12,7 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 import labkit
-from bench.measure import PAIRS, Pairs, Row, alternate, seconds, spread
+from bench.measure import NO_BOUND, PAIRS, Row, alternate, seconds, spread
 from bench.side import SLOTS, app, canvas
 from labkit.happened import fold
 
@@ -40,18 +40,10 @@ def _timed(work: Callable[[], Any]) -> float:
 
 def _growth(what: str, taken: dict[int, float]) -> Row:
     """Time per task at the largest size beside that at a tenth of it."""
-    each = {size: taken[size] / size for size in SIZES[-2:]}
-    ratio = each[LARGEST] / each[LARGEST // 10]
-    return Row(
-        what,
-        f"{each[LARGEST] * 1e6:.1f} µs",
-        "",
-        f"{ratio:.2f} ×",
-        f"{each[LARGEST // 10] * 1e6:.1f} µs at {LARGEST // 10:,}",
-        PAIRS,
-        f"≤ {LINEAR:.2f} ×",
-        ratio <= LINEAR,
-    )
+    smaller, larger = (taken[size] / size for size in SIZES[-2:])
+    ratio, most = larger / smaller, f"≤ {LINEAR:.2f} ×"
+    spread = f"{smaller * 1e6:.0f} → {larger * 1e6:.0f} µs"
+    return Row(what, "", "", f"{ratio:.2f} ×", spread, PAIRS, most, ratio <= LINEAR)
 
 
 def plan() -> Iterator[Row]:
@@ -65,7 +57,7 @@ def plan() -> Iterator[Row]:
         )
         taken[size] = median(pairs.ours)
         yield pairs.ratio(f"plan a chord of {size:,}", PLAN if size == LARGEST else None)
-    yield _growth("  per task", taken)
+    yield _growth("  per task, 10,000 beside 1,000", taken)
 
 
 def recording() -> Iterator[Row]:
@@ -82,7 +74,7 @@ def recording() -> Iterator[Row]:
         yield _alone("  draw it, folded, as SVG", times, DRAW if size == LARGEST else None)
         yield _width(labkit.draw(graph).svg)
         yield _weight(made, size)
-    yield _growth("fold, per task", folds)
+    yield _growth("fold, per task, 10,000 beside 1,000", folds)
 
 
 def _recorded(size: int) -> labkit.Recording:
@@ -94,8 +86,9 @@ def _recorded(size: int) -> labkit.Recording:
 
 
 def _alone(what: str, times: list[float], most: float | None) -> Row:
-    row = Pairs(times, [0.0] * len(times)).difference(what, most or 0.0)
-    return Row(what, row.ours, "", row.ours, spread(times, seconds), len(times)) if most is None else row
+    middle = median(times)
+    bound, met = (NO_BOUND, None) if most is None else (f"≤ {seconds(most)}", middle <= most)
+    return Row(what, seconds(middle), "", seconds(middle), spread(times, seconds), len(times), bound, met)
 
 
 def _width(svg: str) -> Row:

@@ -19,7 +19,7 @@ from labkit.plan import plan
 from labkit.practice import check, hint, progress
 from labkit.predict import predict
 from labkit.record import Recording, load
-from labkit.results import graph_of
+from labkit.results import graph_of, why
 from labkit.run import Run
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "run",
     "start",
     "stop",
+    "why",
 ]
 
 

@@ -116,6 +116,16 @@ def _copies(given: Any, parts: Iterable[Any], where: str) -> Any:
     return regen(iter(copies)) if isinstance(given, _regen) else copies
 
 
+def apps(signature: Signature) -> set[Any]:
+    """The apps that the tasks of a canvas belong to, where they know it (one made by name alone does not)."""
+    which = kind(signature)
+    found = {getattr(signature._type, "app", None), signature._app}
+    if which in ("chain", "group", "chord"):
+        for part in [*members(signature), *([signature.body] if which == "chord" else ())]:
+            found |= apps(as_signature(part))
+    return found - {None}
+
+
 def steps(chain: Signature) -> list[Signature]:
     """The steps of a chain as Celery sends them: inner chains spliced, groups joined with what follows.
 

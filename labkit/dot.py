@@ -47,7 +47,7 @@ class _Dot:
                 "bgcolor": theme.paper,
                 "pad": "0.2",
                 "nodesep": "0.16",
-                "ranksep": "0.7" if any(line.edge.kind in _NAMED for line in self.layers.lines) else "0.45",
+                "ranksep": "0.85" if any(line.edge.kind in _NAMED for line in self.layers.lines) else "0.45",
                 "fontname": FONT,
                 "fontsize": "10.5",
                 "fontcolor": theme.title,
@@ -210,7 +210,7 @@ class _Dot:
             attributes["color"] = theme.red
         if line in self.named:
             # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.
-            attributes |= {"headlabel": kind, "labeldistance": "3.4", "labelangle": "-13"}
+            attributes |= {"headlabel": kind, "labeldistance": "3.1", "labelangle": "-14"}
         if not line.head:
             attributes["arrowhead"] = "none"
         if line.target in self.layers.ways:
@@ -225,11 +225,11 @@ class _Dot:
     def middles(self) -> set[Line]:
         """The lines that say what they are: of several alike from one box, or into one, that in the middle."""
         middles = {line for line in self.layers.lines if line.edge.kind in _NAMED}
-        for end in (lambda line: line.source, lambda line: line.target):
+        for end in ("source", "target"):
             alike: dict[tuple[str, str], list[Line]] = {}
             for line in self.layers.lines:
                 if line in middles:
-                    alike.setdefault((line.edge.kind, end(line)), []).append(line)
+                    alike.setdefault((line.edge.kind, getattr(line, end)), []).append(line)
             middles = {lines[len(lines) // 2] for lines in alike.values()}
         return middles
 

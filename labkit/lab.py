@@ -29,7 +29,7 @@ from labkit.receive import Receiver
 from labkit.record import Fact, Recording, snapshot
 from labkit.remote import answers, own_queue, reach
 from labkit.run import Run
-from labkit.sending import inspect, refusal
+from labkit.sending import belongs, inspect, refusal
 from labkit.worker import EmbeddedWorker, queues_of
 from labkit.workers import Workers
 
@@ -198,6 +198,19 @@ class Lab:
         self._workers.append(Workers(self, n, **options))
         return self._workers[-1]
 
+    @property
+    def known_workers(self) -> tuple[Workers, ...]:
+        """The worker processes that this lab has started and not stopped."""
+        return tuple(self._workers)
+
+    def joined(self, group: str) -> int | None:
+        """How many parts of a chord the backend has counted, ``None`` if it cannot be told (Redis only)."""
+        backend = self.app.backend
+        try:
+            return int(backend.client.zcard(backend.get_key_for_group(group, ".j")))
+        except Exception:  # another backend, or none that answers
+            return None
+
     def receive(self) -> None:
         """Listen to what other processes report."""
         if self._receiver is None:
@@ -324,6 +337,7 @@ class Lab:
         fresh, graph = prepare(signature)
         if not graph.nodes and canvas.kind(fresh) != "group":
             raise LabError("there is nothing to send: this canvas has no task in it.")
+        belongs(fresh, self.app)
         inspect(graph, self.app, registered=check)
         recording = Recording(graph)
         self._active = [each for each in self._active if not each.over.is_set()] + [recording]
@@ -331,7 +345,7 @@ class Lab:
         recording.sending()
         try:
             result = fresh.apply_async()
-        except (EncodeError, OperationalError, TypeError, AttributeError, NotImplementedError) as error:
+        except Exception as error:
             raise LabError(refusal(error)) from error
         finally:
             self.listener.unsent()

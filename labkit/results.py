@@ -8,11 +8,14 @@ from typing import Any
 from celery.result import AsyncResult, GroupResult, ResultBase
 
 from labkit import lab
+from labkit.errors import LabError
 from labkit.graph import Edge, Frame, Graph, Node, Outline
 from labkit.listen import ids_in
 from labkit.plan import prepare
 from labkit.record import Fact, Recording, snapshot
 from labkit.run import Run
+from labkit.why import Why, why_result
+from labkit.why import why as explain
 
 
 def graph_of(thing: Any) -> Graph:
@@ -44,6 +47,23 @@ def graph_of_result(result: AsyncResult | GroupResult) -> Graph:
             lab.current().ask_backend(recording)
             return recording.graph
     return _told_by_backend(result)
+
+
+def why(thing: Any, name: str | None = None) -> Why:
+    """Why a node of a run (or of a result's workflow) is as it is; ``name`` is a number such as ``"#7"``.
+
+    Without a name, about the task of an ``AsyncResult`` itself. Of a result that nobody listened for, only what the
+    broker and the backend know is told. Raises ``LabError`` if there is no such node.
+    """
+    if isinstance(thing, AsyncResult):
+        running = lab.running()
+        recording = running.listener.recording_of(thing.id) if running else None
+        if recording is None or thing.id not in recording.known:
+            return why_result(thing, running)
+        return explain(graph_of_result(thing), name or thing.id, running, recording)
+    if name is None:
+        raise LabError("which node? Name it by its number: labkit.why(run, '#3').")
+    return thing.why(name) if isinstance(thing, Run) else explain(graph_of(thing), name)
 
 
 def _results(result: ResultBase) -> Iterator[AsyncResult]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labkit.draw import Drawing
     from labkit.lab import Lab
     from labkit.timeline import Timeline
+    from labkit.why import Why
 
 #: How long a wait lasts when nobody says how long, in seconds.
 PATIENCE = 60.0
@@ -160,6 +161,15 @@ class Run:
         )
 
     # --- showing --------------------------------------------------------------------------------------------
+
+    def why(self, name: str) -> Why:
+        """Why the node called ``name`` (``"#7"``) never ran, ran twice, still waits, or has its value.
+
+        Raises ``LabError`` if there is no such node.
+        """
+        from labkit.why import why
+
+        return why(self.graph, name, self.lab, self.recording)
 
     def timeline(self) -> Timeline:
         """When each task waited and ran, a lane for each slot of the workers (a picture, and it has times)."""

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from celery import Celery
+from celery.canvas import Signature
 from kombu import serialization
 from kombu.exceptions import EncodeError, OperationalError
 
+from labkit import canvas
 from labkit.errors import LabError
 from labkit.graph import Graph
+
+
+def belongs(signature: Signature, app: Celery) -> None:
+    """Raise ``LabError`` if a task of a canvas belongs to another app than ``app``: it would go to another broker."""
+    for other in canvas.apps(signature):
+        if other is not app:
+            raise LabError(
+                f"a task of this canvas belongs to the app {other.main!r}, and the lab runs {app.main!r}. "
+                f"Call labkit.stop(), then labkit.start(…) with the app {other.main!r}."
+            )
 
 
 def inspect(graph: Graph, app: Celery, *, registered: bool = True) -> None:

@@ -208,7 +208,9 @@ def _where(app: Celery) -> str:
     """Where a process can import the app from, as for ``celery -A``."""
     modules = sorted(sys.modules.items(), key=lambda item: (item[0] != app.main, item[0].count("."), item[0]))
     for name, module in modules:
-        if name not in ("__main__", "__mp_main__") and any(getattr(module, each, None) is app for each in ("app", "celery")):
+        if name not in ("__main__", "__mp_main__") and any(
+            getattr(module, each, None) is app for each in ("app", "celery")
+        ):
             return name
     raise LabError(
         "a worker process imports its app, and yours was made in this notebook or program. "

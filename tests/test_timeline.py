@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import LabError
-from labkit.graph import Attempt, Graph, Node
+from labkit.graph import Attempt, Graph, Node, State
 from labkit.timeline import attempts, pack, timeline
 
 
 def ran(key: str, sent: float, started: float, finished: float | None, worker: str = "celery@here") -> Node:
-    state = "running" if finished is None else "succeeded"
+    state: State = "running" if finished is None else "succeeded"
     return Node(key, "tasks.add", state=state, sent=sent, started=started, finished=finished, worker=worker)
 
 
