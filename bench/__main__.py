@@ -26,7 +26,8 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - set(BENCHMARKS):
         print(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    began, rows = time.monotonic(), []
+    began = time.monotonic()
+    rows: list[measure.Row] = []
     for name in names or BENCHMARKS:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         rows += BENCHMARKS[name]()

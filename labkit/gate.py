@@ -167,15 +167,18 @@ class GatedPool(TaskPool):
             finally:
                 self.gate.leave(task_id)
 
-        return self.gate.submit(task_id, lambda: ApplyResult(self.executor.submit(run)))
+        return self.gate.submit(task_id, lambda: self._start(run))
+
+    def _start(self, run: Callable[[], None]) -> ApplyResult:
+        future = self.executor.submit(run)
+        for each in list(self.executor._threads):
+            # Else the interpreter would wait for the thread at its end, for ever if its task never ends.
+            futures_thread._threads_queues.pop(each, None)  # type: ignore[attr-defined]  # a WeakKeyDictionary
+        return ApplyResult(future)
 
     def on_stop(self) -> None:
         """End soon: what has not started goes back to the queue, what runs is told to stop."""
         self.executor.shutdown(wait=False, cancel_futures=True)
         still = self.gate.raise_in_running(seconds=2.0)
-        for each in list(self.executor._threads):
-            if still:
-                # Else the interpreter would wait for the thread at its end, for ever.
-                futures_thread._threads_queues.pop(each, None)  # type: ignore[attr-defined]  # a WeakKeyDictionary
-            else:
-                each.join(timeout=0.5)
+        for each in () if still else list(self.executor._threads):
+            each.join(timeout=0.5)

@@ -12,24 +12,21 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state
-from celery.states import READY_STATES
-from kombu.exceptions import EncodeError, OperationalError
 
 from labkit import canvas
 from labkit.borrow import Loan
 from labkit.broker import Broker, NoServer
 from labkit.errors import LabError
 from labkit.gate import Gate
-from labkit.graph import FINAL
 from labkit.guest import Guest
 from labkit.listen import Listener
 from labkit.plan import prepare
 from labkit.queues import Queue, look
-from labkit.receive import Receiver
-from labkit.record import Fact, Recording, snapshot
-from labkit.remote import answers, own_queue, reach
+from labkit.record import Fact, Recording
+from labkit.remote import own_queue, reach
 from labkit.run import Run
 from labkit.sending import belongs, inspect, refusal
+from labkit.staff import Staff
 from labkit.worker import EmbeddedWorker, queues_of
 from labkit.workers import Workers
 
@@ -57,9 +54,7 @@ class Lab:
         self.broker: Broker | None = None
         self.log: list[str] = []
         self._active: list[Recording] = []
-        self._workers: list[Workers] = []
-        self._receiver: Receiver | None = None
-        self.others = False
+        self.staff = Staff(self)
         self._stack: list[Callable[[], Any]] = []
         self._lock = threading.Lock()
         started = False
@@ -76,7 +71,7 @@ class Lab:
             if self.broker is None and url != _MEMORY:
                 place = own_queue(app, url)
                 own, settings = [place.name], {**settings, **place.settings}
-                self.others = place.others
+                self.staff.others = place.others
                 self.kind += " with its own workers" if place.others else ""
                 self._stack.append(place.forget)
             self.loan = Loan(app, settings)
@@ -93,8 +88,8 @@ class Lab:
             self.worker = EmbeddedWorker(app, self.gate, self.guest, slots=slots, queues=self.queues, name=name)
             self._stack.append(lambda: self.worker.stop(alone=self.broker is not None and self.broker.running))
             self.worker.start()
-            if self.others:
-                self.receive()
+            if self.staff.others:
+                self.staff.receive()
             self.running = started = True
         finally:
             if not started:
@@ -139,8 +134,7 @@ class Lab:
             self.running = False
             if _current is self:
                 _current = None
-            for workers in list(self._workers):
-                workers.stop()
+            self.staff.stop()
             self.gate.drop()
             self.loan.quiet()
             self._unwind()
@@ -185,8 +179,6 @@ class Lab:
             f"  queue    {queue}"
         )
 
-    # --- other workers --------------------------------------------------------------------------------------
-
     def workers(self, n: int = 1, **options: Any) -> Workers:
         """``n`` real worker processes on this lab's app, as a context; see `labkit.workers.Workers`.
 
@@ -195,58 +187,7 @@ class Lab:
         Raises ``LabError`` if the app cannot be imported by another process, or a worker does not start.
         """
         self._check()
-        self._workers.append(Workers(self, n, **options))
-        return self._workers[-1]
-
-    @property
-    def known_workers(self) -> tuple[Workers, ...]:
-        """The worker processes that this lab has started and not stopped."""
-        return tuple(self._workers)
-
-    def joined(self, group: str) -> int | None:
-        """How many parts of a chord the backend has counted, ``None`` if it cannot be told (Redis only)."""
-        backend = self.app.backend
-        try:
-            return int(backend.client.zcard(backend.get_key_for_group(group, ".j")))
-        except Exception:  # another backend, or none that answers
-            return None
-
-    def receive(self) -> None:
-        """Listen to what other processes report."""
-        if self._receiver is None:
-            receiver = Receiver(self.app, self.listener)
-            receiver.start()
-            self._receiver = receiver
-            self._stack.append(receiver.stop)
-
-    def leave_queues(self, queues: list[str]) -> None:
-        """The embedded worker serves these queues no more; others do."""
-        for queue in queues:
-            self.app.control.cancel_consumer(queue, destination=[self.worker.name], reply=True, timeout=2)
-
-    def forget_workers(self, workers: Workers, queues: list[str]) -> None:
-        """These processes are gone: the embedded worker serves their queues again."""
-        if workers in self._workers:
-            self._workers.remove(workers)
-        if self.running:
-            for queue in queues:
-                self.app.control.add_consumer(queue, destination=[self.worker.name], reply=True, timeout=2)
-
-    def look_after(self, recording: Recording) -> None:
-        """Notice workers that are gone, and ask the backend for what workers elsewhere do not report."""
-        self.check_worker()
-        for workers in self._workers:
-            workers.mourn([recording])
-        if self.others:
-            self._ask_for_others(recording)
-
-    def _ask_for_others(self, recording: Recording) -> None:
-        graph = recording.graph
-        ids = [node.id for node in graph.nodes.values() if node.id and node.state not in FINAL and not node.started]
-        for id, meta in answers(self.app.backend, ids):
-            if meta["status"] in READY_STATES:
-                recording.add("answered", id, **_told(meta), final=True)
-                recording.closed(id)
+        return self.staff.hire(n, **options)
 
     # --- the gate -------------------------------------------------------------------------------------------
 
@@ -298,19 +239,6 @@ class Lab:
         self._check()
         return look(self.app, names or self.queues)
 
-    def ask_backend(self, recording: Recording) -> bool:
-        """Ask the result backend once for every task of a recording, and note what it answers. False if it is gone."""
-        if not self.running:
-            return False
-        ids = list(dict.fromkeys(node.id for node in recording.graph.nodes.values() if node.id))
-        try:
-            found = list(answers(self.app.backend, ids))
-        except Exception:  # what the backend cannot tell stays unknown
-            return False
-        for id, meta in found:
-            recording.add("answered", id, **_told(meta))
-        return True
-
     def check_worker(self) -> None:
         """Raises ``LabError`` if the lab has stopped, or its worker or server is gone."""
         self._check()
@@ -351,13 +279,6 @@ class Lab:
             self.listener.unsent()
             recording.sent()
         return Run(self, recording, result)
-
-
-def _told(meta: dict[str, Any]) -> dict[str, Any]:
-    """What the backend tells, for a fact."""
-    state, result = meta["status"], meta.get("result")
-    error = f"{type(result).__name__}: {result}" if isinstance(result, BaseException) else None
-    return {"state": state, "error": error, "value": snapshot(result) if state == "SUCCESS" else None}
 
 
 _current: Lab | None = None

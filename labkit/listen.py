@@ -214,9 +214,9 @@ class Listener:
 
     def _retried(self, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
         retry = getattr(einfo, "exception", None)
-        why = getattr(retry, "exc", None) or reason
+        why = getattr(reason, "exc", None) or getattr(retry, "exc", None) or reason
         error = _error(why) if isinstance(why, BaseException) else str(why)
-        delay = _delay(getattr(retry, "when", None))
+        delay = _delay(getattr(reason, "when", None))
         self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
 
     def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:

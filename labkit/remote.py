@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +88,3 @@ def _forget(url: str, queue: str) -> None:
             for member in client.smembers(binding):
                 if member.endswith(f"\x06\x16{queue}".encode()):
                     client.srem(binding, member)
-
-
-def answers(backend: Any, ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the backend has stored for each id, in one request where it can do that."""
-    if not ids or not hasattr(backend, "mget"):
-        for id in ids:
-            yield id, backend.get_task_meta(id, cache=False)
-        return
-    for id, stored in zip(ids, backend.mget([backend.get_key_for_task(id) for id in ids]), strict=True):
-        meta = backend.meta_from_decoded(backend.decode(stored)) if stored else {"status": "PENDING"}
-        yield id, meta

@@ -44,7 +44,7 @@ def graph_of_result(result: AsyncResult | GroupResult) -> Graph:
         facts = heard.facts if heard.known & ids and heard.plan.nodes else _related(heard.facts, ids)
         if any(fact["kind"] == "published" for fact in facts):
             recording = Recording(heard.plan, facts)
-            lab.current().ask_backend(recording)
+            lab.current().staff.ask_backend(recording)
             return recording.graph
     return _told_by_backend(result)
 

@@ -51,7 +51,7 @@ class Run:
     def graph(self) -> Graph:
         """The workflow as it is now."""
         if self.over and not self._asked:
-            self._asked = self.lab.ask_backend(self.recording)
+            self._asked = self.lab.staff.ask_backend(self.recording)
         return self.recording.graph
 
     @property
@@ -137,7 +137,8 @@ class Run:
             return
         if not self.lab.running:
             raise LabError("the lab has stopped, so this run will not go on. Call labkit.start() and send it again.")
-        self.lab.look_after(self.recording)
+        self.lab.check_worker()
+        self.lab.staff.look_after(self.recording)
 
     def _final(self) -> Drawing:
         from labkit.draw import Drawing  # loads when first used

@@ -95,7 +95,7 @@ class _Explainer:
     def _origin(self, node: Node) -> Iterator[Sentence]:
         number = self.graph.number(node.key)
         sources = self.into.get(node.key, [])
-        if not node.planned and sources:
+        if not node.planned and sources and sources[0].kind in ("spawned", "replaced"):
             source = self.graph.nodes[sources[0].source]
             yield Sentence(
                 f"{number} was not in the plan: {self.name(source)} decided on it while it ran.",
@@ -195,7 +195,7 @@ class _Explainer:
         if place is None:
             return
         yield Sentence(f"It is number {place} of {len(waiting)} in the queue {queue!r}.", "the queue in the broker")
-        if queue not in self.lab.queues and not any(queue in workers.queues for workers in self.lab.known_workers):
+        if queue not in self.lab.queues and not any(queue in workers.queues for workers in self.lab.staff.hired):
             yield Sentence(f"No worker of this lab serves {queue!r}.", "the queues that its workers serve")
 
     def _counter(self, edges: list[Edge]) -> Iterator[Sentence]:
@@ -206,7 +206,7 @@ class _Explainer:
         groups = {
             f["group"] for f in self.recording.facts if f["kind"] == "published" and f["id"] in ids and f["group"]
         }
-        parts = self.lab.joined(groups.pop()) if len(groups) == 1 else None
+        parts = self.lab.staff.joined(groups.pop()) if len(groups) == 1 else None
         if parts is not None:
             yield Sentence(f"The join has counted {parts} of {len(edges)}.", "the chord's key in the result backend")
 

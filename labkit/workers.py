@@ -31,7 +31,7 @@ SOON: Final = {"visibility_timeout": 3, "unacked_restore_interval": 1, "unacked_
 
 @dataclass
 class WorkerProcess:
-    """One ``celery worker``: its ``name``, as Celery knows it, and its process, with its children a session of its own."""
+    """One ``celery worker``: its ``name``, as Celery knows it, and its process, in a session with its children."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -89,7 +89,7 @@ class Workers:
 
     def start(self) -> Self:
         """Start all, and return when each is ready. Raises ``LabError`` with what it wrote if one is not."""
-        self.lab.receive()
+        self.lab.staff.receive()
         reader, self._lifeline = os.pipe()
         ready, told = os.pipe()
         try:
@@ -98,7 +98,7 @@ class Workers:
             told = -1
             self._wait_ready(ready)
             if self._left:
-                self.lab.leave_queues(self._left)
+                self.lab.staff.leave_queues(self._left)
         except BaseException:
             self.stop()
             raise
@@ -159,7 +159,7 @@ class Workers:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
-        self.lab.forget_workers(self, self._left)
+        self.lab.staff.dismiss(self, self._left)
 
     def mourn(self, recordings: Sequence[Recording]) -> None:
         """Note, once, what became of the tasks of a process that has ended on its own."""

@@ -1,0 +1,168 @@
+"""Lesson 01: reading options, setting one, from JSON to a signature, arguments of its own, a signature left as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from celery import group
+from celery.canvas import Signature
+
+from labkit.practice import Trial, exercise
+from labkit.run import Run
+
+#: Countdowns of the pieces of 01.1 in the check, in seconds: the same order as in the lesson.
+_COUNTDOWNS: Final = {"A": 0.45, "B": None, "C": 0.3, "D": 0.15, "E": 0.6}
+#: How much earlier than asked for a task may seem to start: clocks are read at both ends.
+_EARLY: Final = 0.03
+
+
+def _signature(trial: Trial, answer: Any) -> Signature:
+    """Refuse an answer that is no signature; the message tells how to make one."""
+    if answer is ...:
+        trial.refuse("there is no answer yet", "your own code in place of ...")
+    trial.plan(answer)
+    if not isinstance(answer, Signature):
+        trial.refuse("the answer gives a signature, not a dict", "a Signature", type(answer).__name__)
+    return answer
+
+
+def _signatures(trial: Trial, answer: Any, many: int, each: str) -> list[Signature]:
+    if answer is ...:
+        trial.refuse("there is no answer yet", "your own code in place of ...")
+    if not isinstance(answer, list | tuple):
+        trial.refuse("the answer is a list of signatures", "a list", f"{answer!r:.60}")
+    trial.expect(len(answer) == many, f"the list has one signature {each}", many, len(answer))
+    return [_signature(trial, one) for one in answer]
+
+
+def _waits(run: Run) -> list[float]:
+    """How many seconds lay between sending and starting, for each task."""
+    return [(node.started or 0.0) - (node.sent or 0.0) for node in run.graph.nodes.values()]
+
+
+@exercise(
+    "01.1",
+    "read the options",
+    "A countdown is an option; what has none starts at once.",
+    "set changes what was there before: the last one counts.",
+    'It begins with "B", "D".',
+)
+def read_the_options(answer: Any, trial: Trial) -> None:
+    """The order of the letters is the order in which a run starts them."""
+    shape = isinstance(answer, list | tuple | str) and all(isinstance(each, str) for each in answer)
+    trial.expect(shape, "the answer is a list of letters", '["A", "B", …]', repr(answer)[:60])
+    letters = [each.strip().upper() for each in answer]
+    trial.expect(sorted(letters) == sorted(_COUNTDOWNS), "each letter once", ", ".join(_COUNTDOWNS), ", ".join(letters))
+
+    numbers = dict(zip(_COUNTDOWNS, trial.random.sample(range(10, 99), len(_COUNTDOWNS)), strict=True))
+    pieces: list[Signature] = []
+    for letter in sorted(_COUNTDOWNS, key=lambda letter: -(_COUNTDOWNS[letter] or 0)):
+        piece = trial.lab.app.signature("tasks.ident", (letter + str(numbers[letter]),))
+        seconds = _COUNTDOWNS[letter]
+        pieces.append(piece.set(countdown=seconds) if seconds else piece)
+    run = trial.run(group(pieces))
+    started = sorted(run.graph.nodes.values(), key=lambda node: node.started or 0.0)
+    truth = [str(node.value)[0] for node in started]
+    for place, (yours, ran) in enumerate(zip(letters, truth, strict=True), 1):
+        trial.expect(yours == ran, f"what starts at place {place} is right", ran, yours)
+
+
+@exercise(
+    "01.2",
+    "an option of its own",
+    ".s takes the arguments of the task and nothing else.",
+    "Build it first, then call set with the option.",
+    "return mul.s(x, y).set(countdown=…)",
+)
+def an_option_of_its_own(answer: Any, trial: Trial) -> None:
+    """One message to ``tasks.mul`` that starts 0.2 s after it was sent."""
+    for _ in range(2):
+        x, y = trial.random.randint(10, 99), trial.random.randint(10, 99)
+        run = trial.run(_signature(trial, trial.call(answer, x, y)))
+        trial.expect(len(run.messages) == 1, "it is one message", 1, len(run.messages))
+        trial.expect_value(run, x * y, f"{x} and {y}")
+        name = run.messages[0].task
+        trial.expect(name == "tasks.mul", "the message is for tasks.mul", "tasks.mul", name)
+        [waited] = _waits(run)
+        happened = "it started before that" if waited < 0.2 - _EARLY else "it started much later"
+        trial.expect(
+            0.2 - _EARLY <= waited < 1.2,
+            "it starts 0.2 s after it was sent",
+            "a countdown of 0.2",
+            happened,
+            got=run.plan,
+        )
+
+
+@exercise(
+    "01.3",
+    "from JSON",
+    "json.loads gives a dict. What turns a dict into a signature?",
+    "return signature(json.loads(text))",
+)
+def from_json(answer: Any, trial: Trial) -> None:
+    """The text of any signature becomes a signature that does the same, with the same options."""
+    names = ["tasks.sub", "tasks.mul", "tasks.note"]
+    trial.random.shuffle(names)
+    for name in names:
+        x, y, seconds = trial.random.randint(50, 99), trial.random.randint(2, 9), trial.random.choice([0.05, 0.1])
+        original = trial.lab.app.signature(name, args=(x, y), countdown=seconds)
+        found = _signature(trial, trial.call(answer, json.dumps(original)))
+        run = trial.run(found)
+        sent = run.messages[0].task if len(run.messages) == 1 else f"{len(run.messages)} messages"
+        trial.expect(sent == name, "the same task is sent", name, sent)
+        trial.expect_value(run, trial.lab.app.tasks[name](x, y), f"{name}({x}, {y})")
+        trial.expect(
+            found.options.get("countdown") == seconds, "the options are kept", f"countdown {seconds}", found.options
+        )
+
+
+@exercise(
+    "01.4",
+    "arguments of its own",
+    "Print the list that your function returns: what do the signatures have in common?",
+    "A signature keeps the list itself, not a copy of it. Who changes that list later?",
+    "xsum.s(list(batch))",
+)
+def arguments_of_its_own(answer: Any, trial: Trial) -> None:
+    """A signature for each batch that adds up that batch."""
+    for many in (3, 2):
+        batches = [[trial.random.randint(1, 50) for _ in range(size + 2)] for size in range(many)]
+        found = _signatures(trial, trial.call(answer, [list(batch) for batch in batches]), many, "a batch")
+        values = []
+        for sig, batch in zip(found, batches, strict=True):
+            run = trial.run(sig)
+            value = trial.value(run)
+            values.append(value)
+            if value == sum(batches[-1]) and batch is not batches[-1] and sum(batch) != value:
+                trial.refuse(
+                    "each signature has a list of its own", f"xsum({batch})", f"xsum({batches[-1]})", got=run.graph
+                )
+            trial.expect_value(run, sum(batch), f"{batch}")
+
+
+@exercise(
+    "01.5",
+    "left as it was",
+    "set changes the signature that it is called on, and returns that same one.",
+    "clone gives a copy that can be changed.",
+    "sig.clone().set(countdown=seconds) for each of them",
+)
+def left_as_it_was(answer: Any, trial: Trial) -> None:
+    """A signature for each countdown; the one given is not changed."""
+    for countdowns in ([0.1, 0.3, 0.2], [0.3, 0.1]):
+        x, y = trial.random.randint(10, 99), trial.random.randint(10, 99)
+        given = trial.lab.app.signature("tasks.add", args=(x, y))
+        before = json.dumps(given)
+        returned = trial.call(answer, given, list(countdowns))
+        after = json.dumps(given)
+        found = _signatures(trial, returned, len(countdowns), "a countdown").copy()
+        trial.expect(after == before, "the signature given is left as it was", before, after)
+        apart = len({id(each) for each in found}) == len(found)
+        trial.expect(apart, "they are signatures of their own", f"{len(found)} of them", "the same one again")
+        run = trial.run(group(found))
+        trial.expect_value(run, [x + y] * len(found), f"add({x}, {y})")
+        for place, (waited, seconds) in enumerate(zip(_waits(run), countdowns, strict=True), 1):
+            right = seconds - _EARLY <= waited
+            trial.expect(right, f"number {place} waits for its countdown", f"{seconds} s", "it started before that")
