@@ -101,6 +101,11 @@ class Broker:
         self._end()
 
     @property
+    def folder(self) -> str:
+        """The private folder of the server; it is removed, with all that is in it, when the server ends."""
+        return self._folder
+
+    @property
     def pid(self) -> int | None:
         """The server's process id, as it answers itself; None if it does not answer within 1 second."""
         with suppress(OSError):

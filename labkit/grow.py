@@ -9,26 +9,11 @@ from typing import Any, Final
 from celery.canvas import Signature
 
 from labkit import canvas
+from labkit.embed import counted, first_id
 from labkit.graph import Edge, EdgeKind, Frame, Graph, Node, Outline
 from labkit.plan import Entry, Part, Planner
 
 _FLOW: Final = ("result", "order")
-
-
-def first_id(signature: Any) -> str | None:
-    """The id of the first task of a signature as a message carries it (a dict), ``None`` if it has none.
-
-    >>> first_id({"task": "celery.chain", "kwargs": {"tasks": [{"task": "add", "options": {"task_id": "a"}}]}})
-    'a'
-    """
-    kwargs = signature.get("kwargs") or {}
-    parts = kwargs.get("tasks") if "tasks" in kwargs else kwargs.get("header")
-    if signature.get("task") in ("celery.chain", "celery.group", "celery.chord") and parts is not None:
-        parts = parts.get("kwargs", {}).get("tasks", ()) if isinstance(parts, dict) else parts
-        for part in [*parts, *([kwargs["body"]] if kwargs.get("body") else ())]:
-            return first_id(part)
-    found = (signature.get("options") or {}).get("task_id")
-    return str(found) if found else None
 
 
 class Grower:
@@ -364,16 +349,3 @@ class Grower:
         for key, node in self.graph.nodes.items():
             ordered.setdefault(key, node)
         self.graph.nodes = ordered
-
-
-def counted(task: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a message; of ``map``, ``starmap`` and ``chunks`` the task's name and the number of items.
-
-    >>> counted("celery.map", {"task": {"task": "tasks.xsum"}, "it": [[1], [2]]})
-    {'task': 'tasks.xsum', 'items': 2}
-    """
-    items, inner = kwargs.get("it"), kwargs.get("task")
-    if not task.startswith("celery.") or not isinstance(items, list | tuple) or not isinstance(inner, dict):
-        return dict(kwargs)
-    size = {"n": kwargs["n"]} if "n" in kwargs else {}
-    return {"task": inner.get("task"), "items": len(items), **size}

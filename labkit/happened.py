@@ -89,7 +89,7 @@ def _started(node: Node, fact: Mapping[str, Any]) -> None:
         node.note = f"ran {len(node.attempts) + 1} times"
     node.started = node.started or fact["at"]
     node.attempts.append(Attempt(when=fact["at"]))
-    node.worker = fact.get("worker") or node.worker
+    node.worker = node.worker or fact.get("worker")
     node.state = "running"
 
 

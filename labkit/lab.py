@@ -6,7 +6,6 @@ import atexit
 import os
 import secrets
 import threading
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -15,7 +14,7 @@ from celery import Celery, _state
 
 from labkit import canvas
 from labkit.borrow import Loan
-from labkit.broker import Broker, NoServer
+from labkit.broker import Broker
 from labkit.errors import LabError
 from labkit.gate import Gate
 from labkit.guest import Guest
@@ -23,7 +22,7 @@ from labkit.listen import Listener
 from labkit.plan import prepare
 from labkit.queues import Queue, look
 from labkit.record import Fact, Recording
-from labkit.remote import own_queue, reach
+from labkit.remote import MEMORY, choose, own_queue, reach
 from labkit.run import Run
 from labkit.sending import belongs, inspect, refusal
 from labkit.staff import Staff
@@ -35,8 +34,6 @@ SLOTS: Final = 4
 
 #: How many lines of what tasks print and Celery logs are kept in ``lab.log``.
 KEPT_LINES: Final = 1000
-
-_MEMORY: Final = "memory://"
 
 _GONE: Final = "the {} is gone. Call labkit.stop(), then labkit.start(); the app and its tasks stay."
 
@@ -59,16 +56,18 @@ class Lab:
         self._lock = threading.Lock()
         started = False
         try:
-            url, backend, self.kind = self._broker(port)
+            self.broker, url, backend, self.kind = choose(port)
+            if self.broker is not None:
+                self._stack.append(self.broker.stop)
             self.url, self.backend_url = url, backend
             settings: dict[str, Any] = {"broker_url": url, "broker_read_url": url, "broker_write_url": url}
             settings |= {"result_backend": backend, "task_always_eager": False}
             if not url.startswith("rediss"):
                 settings |= {"broker_use_ssl": False, "redis_backend_use_ssl": None}
-            if url == _MEMORY:
+            if url == MEMORY:
                 settings["broker_transport_options"] = {"polling_interval": 0.02}
             own: list[str] = []
-            if self.broker is None and url != _MEMORY:
+            if self.broker is None and url != MEMORY:
                 place = own_queue(app, url)
                 own, settings = [place.name], {**settings, **place.settings}
                 self.staff.others = place.others
@@ -94,20 +93,6 @@ class Lab:
         finally:
             if not started:
                 self._unwind()
-
-    def _broker(self, port: int | None) -> tuple[str, str, str]:
-        url = os.environ.get("LABKIT_BROKER_URL", "").strip()
-        if url:
-            reach(url)
-            backend = os.environ.get("LABKIT_RESULT_BACKEND", "").strip() or url
-            return url, backend, "broker at LABKIT_BROKER_URL"
-        try:
-            self.broker = Broker.start(port)
-        except NoServer as error:
-            warnings.warn(f"{error} Until then tasks go through memory, and some lessons will be slow.", stacklevel=4)
-            return _MEMORY, "cache+memory://", "in-memory transport"
-        self._stack.append(self.broker.stop)
-        return self.broker.url, self.broker.backend_url, "embedded Valkey server"
 
     def _told(self, kind: str, text: str) -> None:
         id = self.gate.current()
@@ -171,7 +156,7 @@ class Lab:
     def __repr__(self) -> str:
         if not self.running:
             return "the lab has stopped; labkit.start() starts one"
-        queue = self.app.conf.task_default_queue if self.broker or self.url == _MEMORY else "one of this kernel's own"
+        queue = self.app.conf.task_default_queue if self.broker or self.url == MEMORY else "one of this kernel's own"
         return (
             f"lab for the app {self.app.main!r}\n"
             f"  broker   {self.kind}\n"
@@ -260,7 +245,7 @@ class Lab:
         Raises ``LabError``, before anything is sent, for what cannot be sent.
         """
         self.check_worker()
-        if self.broker is None and self.url != _MEMORY:
+        if self.broker is None and self.url != MEMORY:
             reach(self.url)
         fresh, graph = prepare(signature)
         if not graph.nodes and canvas.kind(fresh) != "group":

@@ -15,7 +15,7 @@ from celery.canvas import Signature
 from celery.exceptions import Reject, TaskRevokedError
 from celery.worker.request import Request
 
-from labkit.grow import first_id
+from labkit.embed import first_id, ids_in
 from labkit.record import Recording, snapshot
 
 _log: Final = logging.getLogger("labkit.listen")
@@ -321,25 +321,3 @@ def _light(signature: Any) -> Any:
     if isinstance(signature, list | tuple):
         return [_light(each) for each in signature] or None
     return signature
-
-
-def ids_in(*parts: Any) -> list[str]:
-    """All task ids in signatures as messages carry them."""
-    found: list[str] = []
-    waiting = [part for part in parts if part and not isinstance(part, str)]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, list | tuple):
-            waiting += part
-        elif isinstance(part, dict):
-            options, kwargs = part.get("options") or {}, part.get("kwargs") or {}
-            if options.get("task_id"):
-                found.append(options["task_id"])
-            if isinstance(options.get("chain"), list):
-                waiting += options["chain"]
-            if part.get("task") in ("celery.chain", "celery.group", "celery.chord"):
-                for name in ("tasks", "header", "body"):
-                    if kwargs.get(name):
-                        inner = kwargs[name]
-                        waiting += inner if isinstance(inner, list | tuple) else [inner]
-    return found

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from celery import Celery
 
+from labkit.embed import counted
 from labkit.errors import LabError
 from labkit.graph import Graph, Node
-from labkit.grow import counted
 from labkit.labels import Labels
 
 #: Other priorities lie in lists of their own (kombu/transport/redis.py).

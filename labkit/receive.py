@@ -9,13 +9,17 @@ from typing import Any, Final
 
 from celery import Celery
 
+from labkit.embed import ids_in
 from labkit.errors import LabError
-from labkit.listen import Listener, ids_in
+from labkit.listen import Listener
 from labkit.record import Fact
 from labkit.report import EVENT
 
 #: Facts after which a message has been dealt with.
 _ENDS: Final = frozenset({"succeeded", "failed", "retried", "revoked", "unregistered", "rejected"})
+
+#: Of how many tasks the facts are kept that nobody is known to have sent yet.
+_EARLY: Final = 10_000
 
 #: What Celery's own events (a worker with ``-E``) tell, for workers that do not report.
 _EVENTS: Final = {
@@ -36,7 +40,7 @@ class Receiver:
         self._receiver: Any = None
         self._hello = secrets.token_hex(8)
         self._heard = threading.Event()
-        self._reporting: set[str] = set()
+        self._early: dict[str, list[Fact]] = {}
 
     def start(self, timeout: float = 5.0) -> None:
         """Start, and return when events arrive. Raises ``LabError`` if none does within ``timeout`` seconds."""
@@ -69,7 +73,6 @@ class Receiver:
     def _hear(self, event: dict[str, Any]) -> None:
         try:
             if event["type"] == EVENT:
-                self._reporting.add(event.get("hostname", ""))
                 for fact in event["facts"]:
                     self.take(fact)
             elif event["type"] == "labkit-hello" and event.get("token") == self._hello:
@@ -83,6 +86,12 @@ class Receiver:
         """One fact of another process."""
         id, kind = fact["id"], fact["kind"]
         recording = self.listener.recording_of(id, fact.get("parent"))
+        if recording is self.listener.apart and kind != "published" and id not in recording.known:
+            # The process that ran it was faster to tell than the one that sent it.
+            self._early.setdefault(id, []).append(fact)
+            if len(self._early) > _EARLY:
+                self._early.pop(next(iter(self._early)))
+            return
         if kind == "published":
             if fact["id"] in recording.known:
                 fact["link"] = fact["link_error"] = None
@@ -91,6 +100,9 @@ class Receiver:
         recording.take(fact)
         if kind in _ENDS or (kind == "ended" and not fact.get("requeued")):
             recording.closed(id)
+        if kind == "published":
+            for early in self._early.pop(id, ()):
+                self.take(early)
 
     def _take_event(self, event: dict[str, Any]) -> None:
         """Celery's own event, of a worker that does not report itself."""

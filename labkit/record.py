@@ -74,6 +74,7 @@ class Recording:
         self.known: set[str] = {node.id for node in self.plan.nodes.values() if node.id}
         self.over = threading.Event()
         self._open: dict[str, int] = {}
+        self._busy = 0
         self._sending = False
         self._lock = threading.Lock()
         self._listeners: list[Callable[[Fact], None]] = []
@@ -129,19 +130,31 @@ class Recording:
     def opened(self, id: str) -> None:
         """One more message with this id is on its way."""
         with self._lock:
-            self._open[id] = self._open.get(id, 0) + 1
-            self.over.clear()
-
-    def closed(self, id: str) -> None:
-        """A message with this id has been dealt with: run, refused or revoked, and all it published is out."""
-        with self._lock:
-            left = self._open.pop(id, 0) - 1
-            if left > 0:
-                self._open[id] = left
+            self._count(id, 1)
+            if self._busy:
+                self.over.clear()
             self._check()
 
+    def closed(self, id: str) -> None:
+        """A message with this id has been dealt with: run, refused or revoked, and all it published is out.
+
+        Of other processes this can be heard before the message itself is.
+        """
+        with self._lock:
+            self._count(id, -1)
+            self._check()
+
+    def _count(self, id: str, more: int) -> None:
+        before = self._open.get(id, 0)
+        left = before + more
+        self._busy += (left > 0) - (before > 0)
+        if left:
+            self._open[id] = left
+        else:
+            self._open.pop(id, None)
+
     def _check(self) -> None:
-        if not self._open and not self._sending and not self.over.is_set():
+        if not self._sending and not self._busy and not self.over.is_set():
             self.over.set()
             for listener in self._listeners:
                 listener({"kind": "over", "id": None, "at": time.time(), "n": len(self.facts)})
@@ -150,7 +163,7 @@ class Recording:
     def open(self) -> tuple[str, ...]:
         """The ids of messages that are on their way or running."""
         with self._lock:
-            return tuple(self._open)
+            return tuple(id for id, left in self._open.items() if left > 0)
 
     # --- saving ---------------------------------------------------------------------------------------------
 

@@ -1,21 +1,44 @@
-"""Somebody else's broker: is it there, who works on it, and a queue of this kernel's own among the others'."""
+"""Which broker, and if it is somebody else's: is it there, who works on it, and a queue of this kernel's own."""
 
 from __future__ import annotations
 
+import os
 import secrets
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import redis
 from celery import Celery
 from kombu import Connection
 
+from labkit.broker import Broker, NoServer
 from labkit.errors import LabError
+
+#: Celery's transport within one process, where no server can be had.
+MEMORY: Final = "memory://"
 
 #: Seconds in which a broker must answer, and in which workers may say that they are there.
 ANSWER: float = 3.0
 SAY: float = 0.5
+
+
+def choose(port: int | None) -> tuple[Broker | None, str, str, str]:
+    """The broker to use: a server started here or ``None``, its URL, the result backend's, and what it is in words.
+
+    ``LABKIT_BROKER_URL`` and ``LABKIT_RESULT_BACKEND`` come first, then an embedded server, then memory (it warns).
+    """
+    url = os.environ.get("LABKIT_BROKER_URL", "").strip()
+    if url:
+        reach(url)
+        return None, url, os.environ.get("LABKIT_RESULT_BACKEND", "").strip() or url, "broker at LABKIT_BROKER_URL"
+    try:
+        broker = Broker.start(port)
+    except NoServer as error:
+        warnings.warn(f"{error} Until then tasks go through memory, and some lessons will be slow.", stacklevel=5)
+        return None, MEMORY, "cache+memory://", "in-memory transport"
+    return broker, broker.url, broker.backend_url, "embedded Valkey server"
 
 
 def reach(url: str, timeout: float = ANSWER) -> None:

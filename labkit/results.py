@@ -8,9 +8,9 @@ from typing import Any
 from celery.result import AsyncResult, GroupResult, ResultBase
 
 from labkit import lab
+from labkit.embed import ids_in
 from labkit.errors import LabError
 from labkit.graph import Edge, Frame, Graph, Node, Outline
-from labkit.listen import ids_in
 from labkit.plan import prepare
 from labkit.record import Fact, Recording, snapshot
 from labkit.run import Run

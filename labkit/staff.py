@@ -1,4 +1,4 @@
-"""Everybody besides the embedded worker: processes that the lab started, workers elsewhere, and what the backend knows."""
+"""All besides the embedded worker: processes the lab started, workers elsewhere, and what the backend knows."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, _state, signals
 from celery.app.trace import build_tracer
 from celery.worker import WorkController
 from celery.worker import state as worker_state
@@ -139,20 +139,21 @@ class EmbeddedWorker:
 
     def _see_new_tasks(self) -> None:
         """Plain Celery neither tells a running worker of a new task nor replaces one of the same name."""
-        app, original = self.app, self.app._task_from_fun
+        original = Celery._task_from_fun
 
-        def task_from_fun(fun: Any, name: str | None = None, *args: Any, **options: Any) -> Any:
+        def task_from_fun(app: Celery, fun: Any, name: str | None = None, *args: Any, **options: Any) -> Any:
             full = name or app.gen_task_name(fun.__name__, fun.__module__)
             known = app._tasks.get(full)
             if known is not None and _is_newer(known, fun):
                 app._tasks.unregister(full)
-            task = original(fun, name, *args, **options)
-            if task is not known:
+                _forget(_function(known))
+            task = original(app, fun, name, *args, **options)
+            if task is not known and app is self.app:
                 self._teach(task)
             return task
 
-        app._task_from_fun = task_from_fun
-        self._undo.append(lambda: app.__dict__.pop("_task_from_fun", None))
+        Celery._task_from_fun = task_from_fun  # for all apps: a shared task is defined again for each of them
+        self._undo.append(partial(setattr, Celery, "_task_from_fun", original))
 
     def _teach(self, task: Any) -> None:
         consumer = getattr(self._controller, "consumer", None)
@@ -184,8 +185,20 @@ def _unblock(app: Celery) -> None:
 
 def _is_newer(known: Any, fun: types.FunctionType) -> bool:
     """Whether ``fun`` was written again, in a cell or in a module that was reloaded, since ``known`` was registered."""
-    run = getattr(known, "__wrapped__", None) or known.run
-    before = getattr(run, "__func__", run)
+    before = _function(known)
     module = sys.modules.get(fun.__module__)
     same_place = getattr(before, "__module__", None) == fun.__module__
     return before is not fun and (fun.__module__ == "__main__" or (same_place and module is not None))
+
+
+def _function(task: Any) -> Any:
+    """The function that a task was made of."""
+    run = getattr(task, "__wrapped__", None) or task.run
+    return getattr(run, "__func__", run)
+
+
+def _forget(function: Any) -> None:
+    """Apps that are made later do not get this version of a task (celery/_state.py keeps each that was defined)."""
+    for callback in list(_state._on_app_finalizers):
+        if any(cell.cell_contents is function for cell in callback.__closure__ or ()):
+            _state._on_app_finalizers.discard(callback)

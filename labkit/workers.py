@@ -121,6 +121,8 @@ class Workers:
             "LABKIT_TRANSPORT": json.dumps(SOON if self._soon else {}),
             "PYTHONPATH": os.pathsep.join(path for path in (str(Path.cwd()), *sys.path) if path),
         }
+        if self.lab.broker is not None:
+            settings["TMPDIR"] = self.lab.broker.folder  # removed with the server, also if all are killed
         process = subprocess.Popen(
             command,
             env={**os.environ, **settings},

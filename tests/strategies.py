@@ -94,6 +94,9 @@ class Part:
         rest = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self)[1:] if getattr(self, each.name)]
         return f"Part({', '.join([repr(self.kind), *rest])})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
     @property
     def depth(self) -> int:
         """How many constructs are in each other: of a task none, of a chain of tasks one."""

@@ -88,8 +88,12 @@ RIGHT: list[tuple[str, str, Callable[[], Any]]] = [
     ("01.4", "the lists as they came", lambda: lambda batches: [xsum.s(numbers) for numbers in batches]),
     ("01.4", "by name", lambda: batches_by(lambda batch: signature("tasks.xsum", args=(tuple(batch),)))),
     ("01.5", "the solution", lambda: cloned),
-    ("01.5", "options for clone", lambda: lambda sig, all: [sig.clone(countdown=seconds) for seconds in all]),
-    ("01.5", "through JSON", lambda: lambda sig, all: [through_json(sig).set(countdown=seconds) for seconds in all]),
+    ("01.5", "options for clone", lambda: lambda sig, waits: [sig.clone(countdown=seconds) for seconds in waits]),
+    (
+        "01.5",
+        "through JSON",
+        lambda: lambda sig, waits: [through_json(sig).set(countdown=seconds) for seconds in waits],
+    ),
 ]
 
 
@@ -166,27 +170,32 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("01.4", "no return", lambda: lambda batches: None, "a list of signatures"),
     ("01.4", "raises", lambda: raises, "can be called"),
     ("01.4", "a constant", lambda: [xsum.s([1])], NOT_A_FUNCTION),
-    ("01.5", "set on the one given", lambda: lambda sig, all: [sig.set(countdown=s) for s in all], "left as it was"),
+    (
+        "01.5",
+        "set on the one given",
+        lambda: lambda sig, waits: [sig.set(countdown=s) for s in waits],
+        "left as it was",
+    ),
     ("01.5", "one clone for all", lambda: the_same_again, "signatures of their own"),
-    ("01.5", "no countdown", lambda: lambda sig, all: [sig.clone() for _ in all], "its countdown"),
-    ("01.5", "the same thrice", lambda: lambda sig, all: [sig] * len(all), "signatures of their own"),
+    ("01.5", "no countdown", lambda: lambda sig, waits: [sig.clone() for _ in waits], "its countdown"),
+    ("01.5", "the same thrice", lambda: lambda sig, waits: [sig] * len(waits), "signatures of their own"),
     ("01.5", "the first only", lambda: only_the_first, "one signature a countdown"),
-    ("01.5", "backwards", lambda: lambda sig, all: cloned(sig, all)[::-1], "its countdown"),
+    ("01.5", "backwards", lambda: lambda sig, waits: cloned(sig, waits)[::-1], "its countdown"),
     (
         "01.5",
         "as an argument",
-        lambda: lambda sig, all: [sig.clone(kwargs={"countdown": seconds}) for seconds in all],
+        lambda: lambda sig, waits: [sig.clone(kwargs={"countdown": seconds}) for seconds in waits],
         "it can be sent",
     ),
     (
         "01.5",
         "a deep copy",
-        lambda: lambda sig, all: [copy.deepcopy(sig).set(countdown=seconds) for seconds in all],
+        lambda: lambda sig, waits: [copy.deepcopy(sig).set(countdown=seconds) for seconds in waits],
         "can be called",
     ),
-    ("01.5", "sent", lambda: lambda sig, all: [sig.apply_async(countdown=s) for s in all], "signature"),
-    ("01.5", "one signature", lambda: lambda sig, all: sig.clone().set(countdown=all[0]), "a list of signatures"),
-    ("01.5", "nothing filled in", lambda: lambda sig, all: ..., "there is no answer yet"),
+    ("01.5", "sent", lambda: lambda sig, waits: [sig.apply_async(countdown=s) for s in waits], "signature"),
+    ("01.5", "one signature", lambda: lambda sig, waits: sig.clone().set(countdown=waits[0]), "a list of signatures"),
+    ("01.5", "nothing filled in", lambda: lambda sig, waits: ..., "there is no answer yet"),
     ("01.5", "a sent result", lambda: add.delay(1, 1), NOT_A_FUNCTION),
 ]
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -459,3 +460,16 @@ DYNAMIC: dict[str, Build] = {
 }
 
 ALL = {**SIMPLE, **FAILING, **DYNAMIC}
+
+
+@app.task(bind=True)
+def long(self: Any, seconds: float) -> None:
+    """Sleep."""
+    time.sleep(seconds)
+
+
+@app.task(bind=True, acks_late=True)
+def late(self: Any, path: str, seconds: float) -> str:
+    """Sleep, and be acknowledged only afterwards."""
+    time.sleep(seconds)
+    return "done"
