@@ -37,15 +37,15 @@ class Outbox(Recording):
         self._waiting: list[Fact] = []
         self._sender: tuple[int, Any] | None = None
         self._sends = threading.Lock()
-        self._count = 0
+        self._number = 0
 
     def add(self, kind: str, id: str | None, **more: Any) -> Fact:
         """Send a fact, or keep it until the next that is sent at once."""
         fact = super().add(kind, id, **more, pid=os.getpid())
         self.facts.clear()
         with self._sends:
-            self._count += 1
-            fact["n"] = self._count
+            self._number += 1
+            fact["n"] = self._number
             self._waiting.append(fact)
             if kind in _AT_ONCE:
                 facts, self._waiting = self._waiting, []
