@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.graph import Graph, Node
+from labkit.graph import Edge, Graph, Node
 from labkit.labels import TOOLTIP, Labels
+
+
+def calls(graph: Graph, edge: Edge) -> bool:
+    """Whether an errback's edge is worth drawing: not once it was called, with another task's id in front."""
+    target = graph.nodes.get(edge.target)
+    if edge.kind != "errback" or target is None or target.state in ("planned", "never ran") or not target.args:
+        return True
+    callers = graph.by_id(target.args[0]) if isinstance(target.args[0], str) else ()
+    return not callers or edge.source in {node.key for node in callers}
 
 
 def uncalled(graph: Graph, labels: Labels) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import Any, Final
 
-from labkit.errbacks import uncalled
+from labkit.errbacks import calls, uncalled
 from labkit.graph import Edge, EdgeKind, Graph, Node
 from labkit.labels import Labels
 
@@ -95,6 +95,8 @@ class Stacks:
     def _shown(self) -> Iterator[tuple[str, str, EdgeKind, bool]]:
         stands = {key: self.box(key) for key in self._stands}
         for edge in self.graph.edges:
+            if not calls(self.graph, edge):
+                continue
             source, target = stands.get(edge.source, edge.source), stands.get(edge.target, edge.target)
             if source is not None and target is not None and source != target:
                 yield source, target, edge.kind, edge.passes_value
@@ -267,7 +269,7 @@ class Stacks:
                 mine, its = find(unit), find(target)
                 if its is not None and mine is not None:
                     root[max(mine, its, key=self._rank)] = min(mine, its, key=self._rank)
-                elif (beyond := self._lift(target, *levels)) not in (None, hub):
+                elif (beyond := self._lift(target, *levels)) not in (hub, *levels):
                     outside[str(beyond)] = None
         inside = set(siblings)
         attached: list[str] = []

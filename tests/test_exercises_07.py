@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import chain, chord, group, signature
 from celery.canvas import Signature
+from celery.exceptions import ChordError
 
 import labkit
 import tasks
@@ -247,3 +248,45 @@ def test_the_solution_is_no_progress_and_an_answer_is() -> None:
     assert not list(Path().iterdir())
     labkit.check("07.2", note.s("squares"))
     assert [path.name for path in Path().iterdir()] == [".labkit-progress.json"]
+
+
+class TestWhatTheRecapSays:
+    """Facts that the lesson tells without a cell, and examples of the official guide that it has no room for."""
+
+    def test_a_chord_called_with_empty_brackets_is_sent(self) -> None:
+        assert chord((add.s(i, i) for i in range(10)), xsum.s())().get(timeout=10) == 90
+
+    def test_a_group_behind_a_task_is_given_its_value_and_the_task_the_keywords(self, lab: labkit.Lab) -> None:
+        @lab.app.task(name="lesson.create_user")
+        def create_user(username: str, first: str, last: str, email: str) -> list[str]:
+            return [username, first, last, email]
+
+        @lab.app.task(name="lesson.import_contacts")
+        def import_contacts(user: list[str]) -> str:
+            return f"contacts of {user[0]}"
+
+        @lab.app.task(name="lesson.send_welcome_email")
+        def send_welcome_email(user: list[str]) -> str:
+            return f"welcome to {user[3]}"
+
+        flow = create_user.s() | group(import_contacts.s(), send_welcome_email.s())
+        result = flow.delay(username="artv", first="Art", last="Vandelay", email="art@vandelay.example")
+        assert result.get(timeout=10) == ["contacts of artv", "welcome to art@vandelay.example"]
+
+    def test_a_body_that_cannot_take_the_list_is_never_sent(self) -> None:
+        run = labkit.run(chord([add.s(1, 1), add.s(2, 2)], tasks.noarg.s()))
+        run.wait()
+        assert len(run.messages) == 2
+        with pytest.raises(ChordError, match="Callback error: TypeError"):
+            run.get()
+
+    def test_a_bare_chain_as_header_is_taken_apart(self) -> None:
+        assert chord(add.s(1, 1) | mul.s(5, 10), ident.s()).delay().get(timeout=10) == [2, 50]
+        run = labkit.run(chord([add.s(1, 1) | mul.s(10)], ident.s()))
+        run.wait()
+        assert run.get() == [20]
+
+    def test_each_member_of_a_body_group_gets_the_list_and_a_task_piped_on_follows_the_body(self) -> None:
+        header = [add.s(1, 1), add.s(2, 2)]
+        assert chord(header, group(xsum.s(), ident.s())).delay().get(timeout=10) == [6, [2, 4]]
+        assert (chord(header, xsum.s()) | mul.s(10)).delay().get(timeout=10) == 60

@@ -155,7 +155,7 @@ def test_running_tasks_finish_while_it_is_paused(the_lab: labkit.Lab, lab: labki
     assert lab.gate.running == (next(iter(run.plan.nodes.values())).id,)
     go_on.set()
     wait_until(lambda: len(lab.gate.held) == 1)
-    assert [node.state for node in run.graph.nodes.values()] == ["succeeded", "received"]
+    wait_until(lambda: [node.state for node in run.graph.nodes.values()] == ["succeeded", "received"])
     lab.resume()
     assert run.get() == "done"
 
