@@ -6,7 +6,7 @@ import ctypes
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import thread as futures_thread
 from typing import Any
 
@@ -27,6 +27,7 @@ class Gate:
 
     def __init__(self, ended: Callable[[str], None] | None = None) -> None:
         self.closed = False
+        self.delay = 0.0
         self._ended = ended
         self._held: deque[tuple[str, Callable[[], Any]]] = deque()
         self._running: dict[int, str] = {}
@@ -119,18 +120,22 @@ class Gate:
                     del self._busy[task_id]
                 self._lock.notify_all()
 
-    def raise_in_running(self, seconds: float = 1.0) -> tuple[str, ...]:
-        """Raise ``Stopped`` in every task that runs, wait for them, and return the ids of those that go on.
+    def raise_in_running(self, seconds: float = 1.0, only: Collection[str] | None = None) -> tuple[str, ...]:
+        """Raise ``Stopped`` in every task that runs (with ``only``: of these), and return the ids of those that go on.
 
         A thread sees it between two byte codes, so one that waits inside C code (``time.sleep``) sees it late.
         """
+
+        def going_on() -> dict[int, str]:
+            return {ident: id for ident, id in self._running.items() if only is None or id in only}
+
         until = time.monotonic() + seconds
-        while self.running and time.monotonic() < until:
-            with self._lock:
-                for ident in self._running:
+        with self._lock:
+            while (left := going_on()) and time.monotonic() < until:
+                for ident in left:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Stopped))
-                self._lock.wait_for(lambda: not self._running, 0.1)
-        return self.running
+                self._lock.wait_for(lambda: not going_on(), 0.1)
+            return tuple(left.values())
 
 
 class GatedPool(TaskPool):
@@ -163,6 +168,8 @@ class GatedPool(TaskPool):
         def run() -> None:
             self.gate.enter(task_id)
             try:
+                if self.gate.delay:
+                    time.sleep(self.gate.delay)
                 apply_target(target, args, kwargs, callback, accept_callback)
             finally:
                 self.gate.leave(task_id)

@@ -85,8 +85,8 @@ def _received(node: Node, fact: Mapping[str, Any]) -> None:
 
 def _started(node: Node, fact: Mapping[str, Any]) -> None:
     if node.attempts and node.attempts[-1].seconds is None:
-        node.attempts[-1].why = "its worker was gone before it ended"
-        node.note = f"ran {len(node.attempts) + 1} times"
+        node.attempts[-1].why = "it was delivered once more before this run had ended"
+        node.note = node.note if (node.note or "ran").endswith("so") else f"ran {len(node.attempts) + 1} times"
     node.started = node.started or fact["at"]
     node.attempts.append(Attempt(when=fact["at"]))
     node.worker = node.worker or fact.get("worker")
@@ -142,6 +142,10 @@ def _rejected(node: Node, fact: Mapping[str, Any]) -> None:
     node.state, node.reason, node.finished = "rejected", fact["why"], fact["at"]
 
 
+def _doubled(node: Node, fact: Mapping[str, Any]) -> None:
+    node.note = "its message was delivered twice: a fault made it so"
+
+
 def _redelivered(node: Node, fact: Mapping[str, Any]) -> None:
     node.note = "delivered again"
 
@@ -161,6 +165,7 @@ _LIVES: Final = {
     "unregistered": _unregistered,
     "rejected": _rejected,
     "redelivered": _redelivered,
+    "doubled": _doubled,
     "lost": _lost,
 }
 

@@ -42,5 +42,28 @@ def _ready(**_: Any) -> None:
     os.write(int(os.environ["LABKIT_READY"]), b"ready\n")
 
 
+def _die(**_: Any) -> None:
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def _received(request: Any, **_: Any) -> None:
+    if request.name == doomed:
+        _die()
+
+
+def _started(sender: Any, **_: Any) -> None:
+    if sender.name != doomed:
+        return
+    if when == "middle":
+        threading.Timer(0.2, _die).start()
+    else:
+        _die()
+
+
+when, _, doomed = os.environ.get("LABKIT_DOOM", "").partition(":")
+if when == "before":
+    signals.task_received.connect(_received, weak=False)
+elif when:
+    signals.task_prerun.connect(_started, weak=False)
 signals.worker_ready.connect(_ready, weak=False)
 threading.Thread(target=_hold_on, args=(int(os.environ["LABKIT_LIFELINE"]),), daemon=True).start()

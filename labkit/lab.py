@@ -16,12 +16,14 @@ from labkit import canvas
 from labkit.borrow import Loan
 from labkit.broker import Broker
 from labkit.errors import LabError
+from labkit.faults import Faults
 from labkit.gate import Gate
 from labkit.guest import Guest
 from labkit.listen import Listener
+from labkit.pace import Pace
 from labkit.plan import prepare
 from labkit.queues import Queue, look
-from labkit.record import Fact, Recording
+from labkit.record import Recording
 from labkit.remote import MEMORY, choose, own_queue, reach
 from labkit.run import Run
 from labkit.sending import belongs, inspect, refusal
@@ -38,7 +40,7 @@ KEPT_LINES: Final = 1000
 _GONE: Final = "the {} is gone. Call labkit.stop(), then labkit.start(); the app and its tasks stay."
 
 
-class Lab:
+class Lab(Pace):
     """A broker, a worker and a recorder around one Celery app. Made by `start`, ended by `stop`.
 
     ``app`` is the app; ``url`` the broker's; ``slots`` the worker's threads; ``queues`` what the worker serves.
@@ -52,6 +54,7 @@ class Lab:
         self.log: list[str] = []
         self._active: list[Recording] = []
         self.staff = Staff(self)
+        self.faults = Faults(self)
         self._stack: list[Callable[[], Any]] = []
         self._lock = threading.Lock()
         started = False
@@ -119,6 +122,7 @@ class Lab:
             self.running = False
             if _current is self:
                 _current = None
+            self.faults.reset()
             self.staff.stop()
             self.gate.drop()
             self.loan.quiet()
@@ -174,49 +178,6 @@ class Lab:
         self._check()
         return self.staff.hire(n, **options)
 
-    # --- the gate -------------------------------------------------------------------------------------------
-
-    @property
-    def paused(self) -> bool:
-        """Whether the gate is closed: tasks that are received are held."""
-        return self.gate.closed
-
-    def pause(self) -> None:
-        """Hold every task from now on. Tasks that run finish; the clocks of countdowns run on."""
-        self._check()
-        self.gate.close()
-
-    def resume(self) -> None:
-        """Let all held tasks go, in the order in which they came."""
-        self._check()
-        self.gate.open()
-
-    def step(self, timeout: float = 5.0) -> list[Fact]:
-        """Release the oldest held task, wait at most ``timeout`` seconds until it has ended, and return what happened.
-
-        Returns an empty list if nothing is held. Raises ``LabError`` if the lab is not paused.
-        """
-        self._check()
-        if not self.paused:
-            raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
-        self.gate.wait_held(min(0.5, timeout))
-        held = self.gate.held
-        if not held:
-            return []
-        recording = self.listener.recording_of(held[0])
-        before = len(recording.facts)
-        if self.gate.release(held[0]) is not None:
-            self.gate.wait_ended(held[0], timeout)
-            self.gate.wait_held(0.2)
-        return recording.facts[before:]
-
-    def refuse_when_paused(self) -> None:
-        """Raises ``LabError`` if the lab is paused: a blocking wait could never return."""
-        if self.running and self.paused:
-            raise LabError(
-                "the lab is paused, so this could never return. Call lab.resume(), or lab.step(), or await it."
-            )
-
     # --- looking --------------------------------------------------------------------------------------------
 
     def queue(self, *names: str) -> Queue:
@@ -231,10 +192,13 @@ class Lab:
             raise LabError(_GONE.format("worker"))
 
     def _check(self) -> None:
-        if not self.running:
-            raise LabError("the lab has stopped. Start it again: lab = labkit.start()")
+        self._check_running()
         if self.broker is not None and not self.broker.running:
             raise LabError(_GONE.format("broker"))
+
+    def active(self) -> list[Recording]:
+        """The recordings of runs that are not over."""
+        return [each for each in self._active if not each.over.is_set()]
 
     # --- sending --------------------------------------------------------------------------------------------
 
@@ -253,7 +217,7 @@ class Lab:
         belongs(fresh, self.app)
         inspect(graph, self.app, registered=check)
         recording = Recording(graph)
-        self._active = [each for each in self._active if not each.over.is_set()] + [recording]
+        self._active = [*self.active(), recording]
         self.listener.own(recording)
         recording.sending()
         try:

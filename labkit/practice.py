@@ -140,7 +140,9 @@ class Trial:
         try:
             run.wait(timeout=min(timeout, self.left))
         except LabError as error:
-            self.refuse("it comes to an end", f"all done within {timeout:g} s", error, got=run.graph)
+            got = run.graph
+            self.lab.gate.raise_in_running(seconds=0.3, only=run.recording.known)  # else it keeps its slot for ever
+            self.refuse("it comes to an end", f"all done within {timeout:g} s", error, got=got)
         return run
 
     def value(self, run: Run) -> Any:

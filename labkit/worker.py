@@ -149,13 +149,14 @@ class EmbeddedWorker:
                 _forget(_function(known))
             task = original(app, fun, name, *args, **options)
             if task is not known and app is self.app:
-                self._teach(task)
+                self.teach(task)
             return task
 
         Celery._task_from_fun = task_from_fun  # for all apps: a shared task is defined again for each of them
         self._undo.append(partial(setattr, Celery, "_task_from_fun", original))
 
-    def _teach(self, task: Any) -> None:
+    def teach(self, task: Any) -> None:
+        """Have the running worker know a task as it is now."""
         consumer = getattr(self._controller, "consumer", None)
         if consumer is None or not hasattr(consumer, "strategies"):
             return

@@ -84,8 +84,13 @@ class Workers:
         self._left = [queue for queue in self.queues if queue in lab.queues]
         self._app, self._pool, self._concurrency, self._soon = app or _where(lab.app), pool, concurrency, soon
         self._lifeline: int | None = None
+        self._doom = ""
         self.processes: list[WorkerProcess] = []
         self._names = [f"worker{place}@lab-{secrets.token_hex(3)}" for place in range(1, n + 1)]
+
+    def doom(self, task: str, when: str) -> None:
+        """To be called before `start`: each process is killed by its next call of this task."""
+        self._doom = f"{when}:{task}"
 
     def start(self) -> Self:
         """Start all, and return when each is ready. Raises ``LabError`` with what it wrote if one is not."""
@@ -118,6 +123,7 @@ class Workers:
             "LABKIT_APP": self._app,
             "LABKIT_LIFELINE": str(lifeline),
             "LABKIT_READY": str(told),
+            "LABKIT_DOOM": self._doom,
             "LABKIT_TRANSPORT": json.dumps(SOON if self._soon else {}),
             "PYTHONPATH": os.pathsep.join(path for path in (str(Path.cwd()), *sys.path) if path),
         }

@@ -17,4 +17,4 @@ class Sabotage:
     tests: tuple[str, ...] = TESTS
 
 
-SABOTAGES: Final = (Sabotage("x","labkit/plan.py","a","b"),)
+SABOTAGES: Final = (Sabotage("x", "labkit/plan.py", "a", "b"),)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,13 +23,14 @@ from xml.etree import ElementTree
 
 from tests import shaker
 from tests.__main__ import NBVAL, PYTEST, ROOT, counts
-from tests.dependent import changed_cells, may_change, must_change, wrong_add
-from tests.remains import wait_gone
-from tests.sabotage import SABOTAGES, TESTS
+from tests.dependent import changed_cells, may_change, must_change, shown, wrong_add
+from tests.remains import remains, wait_gone
+from tests.sabotage import SABOTAGES
 
 ONCE: Final = "--once"
 RANDOM: Final = "tests/test_random.py"
 HOG: Final = "while True: pass"
+NOTHING: Final[Mapping[str, str]] = {}
 PATIENCE: Final = 1800  # seconds for one pytest
 
 
@@ -89,14 +90,14 @@ class Pytest:
         return ", ".join(f"{number} {name}" for name, number in found.items() if number) + f", {self.seconds:.0f} s"
 
 
-def pytest(*arguments: str, tree: Path = ROOT, timeout: float = PATIENCE, **variables: str) -> Pytest:
-    """Run pytest on ``tree``, with ``variables`` in its environment. Never raises, also if it does not end in time."""
+def pytest(*arguments: str, tree: Path = ROOT, timeout: float = PATIENCE, given: Mapping[str, str] = NOTHING) -> Pytest:
+    """Run pytest on ``tree``, with the variables ``given``. Never raises, also if it does not end in time."""
     report = ROOT / "build" / "soak" / f"{uuid.uuid4().hex}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "200", **variables}
+    environment = {**os.environ, "PYTHONPATH": str(tree), "COLUMNS": "200", **given}
     process = subprocess.Popen(
-        [*PYTEST, *arguments, f"--junit-xml={report}", "-p", "no:cacheprovider"],
+        [*PYTEST, *arguments, f"--junit-xml={report}", "-p", "no:cacheprovider", "--color=no"],
         cwd=tree,
         env=environment,
         stdout=subprocess.PIPE,
@@ -149,7 +150,7 @@ def shaken(log: Log) -> None:
     for number in log.times(5):
         with tempfile.TemporaryDirectory() as folder:
             told = Path(folder, "told")
-            done = pytest(*NBVAL, **shaker.environment(Path(folder, "ipython"), told))
+            done = pytest(*NBVAL, given=shaker.environment(Path(folder, "ipython"), told))
             log.result(f"lessons, shaken, {number}", done.problems, f"{done}; {shaker.told(told)}")
 
 
@@ -165,8 +166,14 @@ def outputs(log: Log) -> None:
             problems += [f"cell {cell} changed without add" for cell in sorted(found - may)]
             if may and not found:
                 problems.append("it uses add, and nothing changed")
-            cells = ", ".join(map(str, sorted(found)))
-            log.result(f"wrong add, {lesson.name}", problems, f"changed, as they must ({len(must)}) or may: {cells}")
+            stayed = sorted((may & shown(lesson)) - found)
+            said = f"{len(found)} of {len(may)} cells that hang together with add changed, {len(must)} had to"
+            log.result(f"wrong add, {lesson.name}", problems, said)
+            log.line(f"    changed: {_listed(found)}; use add and stayed: {_listed(stayed)}")
+
+
+def _listed(cells: Collection[int]) -> str:
+    return ", ".join(map(str, sorted(cells))) or "none"
 
 
 KILLED: Final = """
@@ -186,10 +193,9 @@ def leftovers(log: Log) -> None:
     """A process with a lab is killed, alone or with its group: nothing of it remains. Twenty times."""
     for number in log.times(20):
         group, workers = number % 2 == 0, number > 16
-        what = f"killed {'with its group' if group else 'alone'}{', with a worker process' if workers else ''}, {number}"
+        what = f"killed, {'its group' if group else 'it alone'}{', with a worker process' if workers else ''}, {number}"
         token = uuid.uuid4().hex
         with tempfile.TemporaryDirectory(dir="/tmp") as tmpdir:
-            began, problems = time.monotonic(), []
             process = subprocess.Popen(
                 [sys.executable, "-c", KILLED.format(more=WORKERS if workers else "")],
                 cwd=ROOT,
@@ -199,16 +205,16 @@ def leftovers(log: Log) -> None:
                 start_new_session=True,
             )
             assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                problems.append("it did not start")
+            problems = [] if process.stdout.readline() == "ready\n" else ["it did not start"]
+            before, began = len(remains(token, Path(tmpdir))), time.monotonic()
             (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
             process.communicate()
-            began = time.monotonic()
             try:
                 wait_gone(token, Path(tmpdir), timeout=5.0)
             except AssertionError as error:
                 problems += str(error).splitlines()
-            log.result(what, problems, f"all gone after {time.monotonic() - began:.2f} s")
+            said = f"{before} processes, files and sockets gone after {time.monotonic() - began:.2f} s"
+            log.result(what, problems, said)
 
 
 def random(log: Log) -> None:
@@ -216,7 +222,7 @@ def random(log: Log) -> None:
     if not (ROOT / RANDOM).exists():
         log.skip("random canvases", f"there is no {RANDOM}")
         return
-    done = pytest(RANDOM, "--timeout=1800", LABKIT_EXAMPLES="300")
+    done = pytest(RANDOM, "--timeout=1800", given={"LABKIT_EXAMPLES": "300"})
     log.result("random canvases, 300", done.problems, str(done))
 
 
@@ -255,9 +261,11 @@ def main(arguments: list[str]) -> int:
     log = Log(once=ONCE in arguments)
     names = [each for each in arguments if each != ONCE]
     if unknown := set(names) - set(PARTS):
-        print(f"no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}, and {ONCE}", file=sys.stderr)
+        print(f"no part {', '.join(unknown)}; there are: {', '.join(PARTS)}, and {ONCE}", file=sys.stderr)
         return 2
-    log.line(f"soak: Python {sys.version.split()[0]}, {sys.platform}, {os.cpu_count()} cores, {', '.join(names or PARTS)}")
+    log.line(
+        f"soak: Python {sys.version.split()[0]}, {sys.platform}, {os.cpu_count()} cores, {', '.join(names or PARTS)}"
+    )
     for name in names or PARTS:
         try:
             PARTS[name](log)

@@ -1,0 +1,79 @@
+"""How fast a lab goes: pause, step, resume, slow motion. The part of `Lab` that closes and opens the gate."""
+
+from __future__ import annotations
+
+from labkit.errors import LabError
+from labkit.faults import Faults
+from labkit.gate import Gate
+from labkit.listen import Listener
+from labkit.record import Fact
+
+
+class Pace:
+    """A lab's pace. `Lab` brings the gate, the listener, the faults, and whether it runs."""
+
+    gate: Gate
+    listener: Listener
+    faults: Faults
+    running: bool
+
+    def _check(self) -> None:
+        """Raise ``LabError`` if the lab cannot be used."""
+        raise NotImplementedError
+
+    def _check_running(self) -> None:
+        if not self.running:
+            raise LabError("the lab has stopped. Start it again: lab = labkit.start()")
+
+    @property
+    def paused(self) -> bool:
+        """Whether the gate is closed: tasks that are received are held."""
+        return self.gate.closed
+
+    def pause(self) -> None:
+        """Hold every task from now on. Tasks that run finish; the clocks of countdowns run on."""
+        self._check()
+        self.gate.close()
+
+    def resume(self) -> None:
+        """Let all held tasks go, in the order in which they came."""
+        self._check()
+        self.gate.open()
+
+    def step(self, timeout: float = 5.0) -> list[Fact]:
+        """Release the oldest held task, wait at most ``timeout`` seconds until it has ended, and return what happened.
+
+        Returns an empty list if nothing is held. Raises ``LabError`` if the lab is not paused.
+        """
+        self._check()
+        if not self.paused:
+            raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
+        self.gate.wait_held(min(0.5, timeout))
+        held = self.gate.held
+        if not held:
+            return []
+        recording = self.listener.recording_of(held[0])
+        before = len(recording.facts)
+        if self.gate.release(held[0]) is not None:
+            self.gate.wait_ended(held[0], timeout)
+            self.gate.wait_held(0.2)
+        return recording.facts[before:]
+
+    def slow(self, seconds: float) -> None:
+        """Slow motion: each task waits ``seconds`` before it runs; 0 ends it."""
+        self._check()
+        self.gate.delay = max(0.0, float(seconds))
+
+    def reset(self) -> None:
+        """Undo all faults, end slow motion, and open the gate."""
+        self._check_running()
+        self.faults.reset()
+        self.slow(0)
+        self.resume()
+
+    def refuse_when_paused(self) -> None:
+        """Raises ``LabError`` if the lab is paused: a blocking wait could never return."""
+        if self.running and self.paused:
+            raise LabError(
+                "the lab is paused, so this could never return. Call lab.resume(), or lab.step(), or await it."
+            )
