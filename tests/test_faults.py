@@ -83,6 +83,7 @@ def test_reset_undoes_what_was_armed(lab: labkit.Lab) -> None:
     assert "run" not in workflows.t.__dict__
 
 
+@pytest.mark.filterwarnings("ignore::celery.exceptions.CPendingDeprecationWarning")  # of Celery, when it reconnects
 def test_the_broker_stops_and_starts(lab: labkit.Lab) -> None:
     """Away, everything is refused in words; back, everything works."""
     lab.faults.stop_broker()
