@@ -17,13 +17,6 @@ from celery.app.utils import find_app
 
 from labkit.report import report
 
-app = find_app(os.environ["LABKIT_APP"])
-app.conf.broker_transport_options = {
-    **(app.conf.broker_transport_options or {}),
-    **json.loads(os.environ.get("LABKIT_TRANSPORT", "{}")),
-}
-report(app)
-
 
 def _hold_on(lifeline: int) -> None:
     """Wait for the end of the lab's process, then end this one and its children, whatever they do."""
@@ -60,10 +53,21 @@ def _started(sender: Any, **_: Any) -> None:
         _die()
 
 
+def _begin() -> Any:
+    app = find_app(os.environ["LABKIT_APP"])
+    app.conf.broker_transport_options = {
+        **(app.conf.broker_transport_options or {}),
+        **json.loads(os.environ.get("LABKIT_TRANSPORT", "{}")),
+    }
+    report(app)
+    if when == "before":
+        signals.task_received.connect(_received, weak=False)
+    elif when:
+        signals.task_prerun.connect(_started, weak=False)
+    signals.worker_ready.connect(_ready, weak=False)
+    threading.Thread(target=_hold_on, args=(int(os.environ["LABKIT_LIFELINE"]),), daemon=True).start()
+    return app
+
+
 when, _, doomed = os.environ.get("LABKIT_DOOM", "").partition(":")
-if when == "before":
-    signals.task_received.connect(_received, weak=False)
-elif when:
-    signals.task_prerun.connect(_started, weak=False)
-signals.worker_ready.connect(_ready, weak=False)
-threading.Thread(target=_hold_on, args=(int(os.environ["LABKIT_LIFELINE"]),), daemon=True).start()
+app = _begin() if "LABKIT_APP" in os.environ else None

@@ -15,6 +15,9 @@ from labkit.errors import LabError
 from labkit.graph import Graph, Node
 from labkit.labels import Labels
 
+#: Seconds in which a broker must answer.
+ANSWER: Final = 3.0
+
 #: Other priorities lie in lists of their own (kombu/transport/redis.py).
 _SEPARATOR: Final = "\x06\x16"
 _STEPS: Final = (0, 3, 6, 9)
@@ -98,6 +101,7 @@ def look(app: Celery, names: Iterable[str]) -> Queue:
     names = tuple(names)
     try:
         with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=ANSWER)
             client = getattr(connection.default_channel, "client", None)
             if client is None or not hasattr(client, "lrange"):
                 raise LabError(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import redis
 from celery import Celery
 from kombu import Connection
+from kombu.pidbox import Mailbox
 
 from labkit.broker import Broker, NoServer
 from labkit.errors import LabError
@@ -21,7 +22,7 @@ MEMORY: Final = "memory://"
 
 #: Seconds in which a broker must answer, and in which workers may say that they are there.
 ANSWER: float = 3.0
-SAY: float = 0.5
+SAY: float = 1.0
 
 
 def choose(port: int | None) -> tuple[Broker | None, str, str, str]:
@@ -84,9 +85,11 @@ def own_queue(app: Celery, url: str) -> OwnQueue:
     """
     name = f"labkit-{secrets.token_hex(4)}"
     with Connection(url) as connection:
-        others = bool(app.control.inspect(timeout=SAY, connection=connection).ping())
+        # not app.control, which asks whatever broker the app has now
+        everybody = Mailbox(app.conf.control_exchange, type="fanout", accept=["json"])(connection)
+        others = bool(everybody.multi_call("ping", timeout=SAY, limit=1))
     if not others:
-        return OwnQueue(name, {"task_default_queue": name}, False, lambda: _forget(url, name))
+        return OwnQueue(name, {"task_default_queue": name, "task_routes": ()}, False, lambda: _forget(url, name))
     tasks, before = app._tasks, app.conf.task_routes or ()
 
     def route(
@@ -101,13 +104,14 @@ def own_queue(app: Celery, url: str) -> OwnQueue:
 
 
 def _forget(url: str, queue: str) -> None:
-    """Leave no trace of the queue on the broker."""
+    """Leave no trace of the queue on the broker. Raises ``LabError`` if it is gone."""
+    reach(url, timeout=1.0)
     with Connection(url) as connection:
         client = getattr(connection.default_channel, "client", None)
         if client is None or not hasattr(client, "srem"):
             return
         client.delete(queue, *(f"{queue}\x06\x16{step}" for step in (3, 6, 9)))
-        for binding in client.keys("_kombu.binding.*"):
+        for binding in (*client.keys("_kombu.binding.*"), *client.keys("_kombu.binding_permanent.*")):
             for member in client.smembers(binding):
                 if member.endswith(f"\x06\x16{queue}".encode()):
                     client.srem(binding, member)

@@ -285,7 +285,7 @@ class Stacks:
                 root[unit] = str(owners.pop())
                 attached.append(unit)
                 later = (self._lift(target, *levels) for target, _ in self._beyond(unit, self._out))
-                queue += [each for each in dict.fromkeys(later) if each is not None and each != hub]
+                queue += [each for each in dict.fromkeys(later) if each is not None and each not in (hub, *levels)]
         strands: dict[str, list[str]] = {}
         for unit in (*siblings, *attached):
             strands.setdefault(find(unit) or unit, []).append(unit)

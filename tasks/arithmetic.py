@@ -63,6 +63,15 @@ def slow(seconds: float, value: Any = None) -> Any:
     return value
 
 
+@app.task(name="tasks.count")
+def count(n: int) -> int:
+    """Count to n, one by one, and return it: keeps a processor busy."""
+    reached = 0
+    while reached < n:
+        reached += 1
+    return reached
+
+
 @app.task(name="tasks.fail")
 def fail(*args: Any) -> None:
     """Raise ValueError, whatever the arguments."""

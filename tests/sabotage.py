@@ -3,18 +3,269 @@
 from dataclasses import dataclass
 from typing import Final
 
-TESTS: Final = ("tests/test_lab.py",)
+CONFORMANCE: Final = ("tests/test_conformance.py",)
 
 
 @dataclass(frozen=True)
 class Sabotage:
-    """In ``file`` the text ``old``, which is there exactly once, becomes ``new``."""
+    """In ``file`` the text ``old``, which is there exactly once, becomes ``new``; ``tests`` are to notice."""
 
     what: str
     file: str
     old: str
     new: str
-    tests: tuple[str, ...] = TESTS
+    tests: tuple[str, ...] = CONFORMANCE
 
 
-SABOTAGES: Final = (Sabotage("x", "labkit/plan.py", "a", "b"),)
+SABOTAGES: Final = (
+    # --- the plan
+    Sabotage(
+        "a chord's body hangs on its first header only",
+        "labkit/plan.py",
+        "after = Entry(sources) if header.last",
+        "after = Entry(sources[:1]) if header.last",
+    ),
+    Sabotage(
+        "ids are lost on the way from the plan to what is sent",
+        "labkit/plan.py",
+        'sig.options["task_id"] = options["task_id"] = options.get',
+        'options["task_id"] = options.get',
+    ),
+    Sabotage(
+        "the signature is not copied before it is planned",
+        "labkit/plan.py",
+        "signature = canvas.copy(thing.group() if alone else thing)",
+        "signature = canvas.as_signature(thing.group() if alone else thing)",
+    ),
+    Sabotage(
+        "the members of a group are not copied",
+        "labkit/canvas.py",
+        'copies = [copy(part, f"step {n} of the {where}") for n, part in enumerate(parts, 1)]',
+        'copies = [as_signature(part, f"step {n} of the {where}") for n, part in enumerate(parts, 1)]',
+    ),
+    Sabotage(
+        "errbacks are not planned",
+        "labkit/plan.py",
+        'for errback in canvas.links(options, "link_error"):',
+        'for errback in canvas.links(options, "linkerror"):',
+    ),
+    Sabotage(
+        "callbacks are not planned",
+        "labkit/plan.py",
+        'enumerate(canvas.links(options, "link")):',
+        'enumerate(canvas.links(options, "links")):',
+    ),
+    Sabotage(
+        "an immutable step is said to get a value",
+        "labkit/plan.py",
+        "passes = entry.passes and not sig.immutable",
+        "passes = entry.passes",
+    ),
+    Sabotage(
+        "a group of one stays a group",
+        "labkit/canvas.py",
+        "not isinstance(step.tasks, _regen) and len(step.tasks) == 1:",
+        "not isinstance(step.tasks, _regen) and len(step.tasks) == 0:",
+    ),
+    # --- what happened
+    Sabotage(
+        "succeeded and failed are swapped",
+        "labkit/happened.py",
+        'node.state, node.value, node.error = "succeeded", fact["value"], None',
+        'node.state, node.value, node.error = "failed", fact["value"], None',
+    ),
+    Sabotage(
+        "facts are folded in the order of their arrival",
+        "labkit/happened.py",
+        'ordered = sorted(facts, key=lambda fact: (fact["at"], fact["n"]))',
+        "ordered = list(facts)",
+    ),
+    Sabotage(
+        "why a task never ran is forgotten",
+        "labkit/happened.py",
+        'node.state, node.reason = "never ran", reason',
+        'node.state = "never ran"',
+    ),
+    Sabotage(
+        "what can no longer run stays planned",
+        "labkit/happened.py",
+        "    _conclude(graph)\n    _items(graph)",
+        "    _items(graph)",
+    ),
+    Sabotage(
+        "attempts are not kept",
+        "labkit/happened.py",
+        'node.attempts.append(Attempt(when=fact["at"]))',
+        'node.attempts = [Attempt(when=fact["at"])]',
+    ),
+    Sabotage(
+        "an inline errback is not shown",
+        "labkit/happened.py",
+        "        _inline(grower, fact)\n",
+        "        pass\n",
+    ),
+    Sabotage(
+        "a replacement does not take over what came after the replaced task",
+        "labkit/grow.py",
+        "                self._take_over(owner, node)\n",
+        "",
+    ),
+    Sabotage(
+        "a message sent by a task is not put below it",
+        "labkit/grow.py",
+        'owner, kind = parents[-1], "spawned"',
+        'owner, kind = None, "spawned"',
+    ),
+    Sabotage(
+        "a chord that a task sends loses all headers but one",
+        "labkit/grow.py",
+        'Edge(key, body, "result" if passes else "order", passes) for key in ends]',
+        'Edge(key, body, "result" if passes else "order", passes) for key in ends[:1]]',
+    ),
+    # --- what is heard and kept
+    Sabotage(
+        "calls of inline errbacks are not watched",
+        "labkit/listen.py",
+        "Backend._call_task_errbacks = call_task_errbacks",
+        "pass",
+    ),
+    Sabotage(
+        "the chain in a message is not heard",
+        "labkit/listen.py",
+        "chain=_light(chain),",
+        "chain=None,",
+    ),
+    Sabotage(
+        "the group in a message is not heard",
+        "labkit/listen.py",
+        'group=headers.get("group"),',
+        "group=None,",
+        ("tests/test_graphs.py",),
+    ),
+    Sabotage(
+        "the last fact is not saved",
+        "labkit/record.py",
+        '"facts": _plain(self.facts)',
+        '"facts": _plain(self.facts[:-1])',
+    ),
+    Sabotage(
+        "the reason of a retry is not heard",
+        "labkit/listen.py",
+        '"retried", request.id',
+        '"received", request.id',
+    ),
+    # --- what is shown
+    Sabotage(
+        "control characters are not spelt out",
+        "labkit/labels.py",
+        'return text if text.isprintable() else "".join(map(_visible, text))',
+        "return text",
+        ("tests/test_labels.py", "tests/test_dot.py"),
+    ),
+    Sabotage(
+        "a call is not escaped in DOT",
+        "labkit/dot.py",
+        "look.text) + escape(",
+        "look.text) + str(",
+        ("tests/test_dot.py",),
+    ),
+    Sabotage(
+        "a tooltip is not escaped in SVG",
+        "labkit/draw.py",
+        "<title>{escape(tip, quote=False)}</title>",
+        "<title>{tip}</title>",
+        ("tests/test_draw.py",),
+    ),
+    Sabotage(
+        "numbers are off by one",
+        "labkit/graph.py",
+        "for place, each in enumerate(self.nodes, 1)}",
+        "for place, each in enumerate(self.nodes)}",
+        ("tests/test_text.py", "tests/test_labels.py"),
+    ),
+    Sabotage(
+        "nine siblings are not folded",
+        "labkit/stacks.py",
+        "SIBLINGS: Final = 8",
+        "SIBLINGS: Final = 9",
+        ("tests/test_stacks.py",),
+    ),
+    Sabotage(
+        "the tree's last branch looks like the others",
+        "labkit/text.py",
+        'yield ("└─ " if last else "├─ ")',
+        'yield ("├─ " if last else "├─ ")',
+        ("tests/test_text.py",),
+    ),
+    Sabotage(
+        "two tasks at once share a slot of the timeline",
+        "labkit/timeline.py",
+        "while busy and busy[0][0] <= bar.started:",
+        "while busy:",
+        ("tests/test_timeline.py",),
+    ),
+    # --- the lab
+    Sabotage(
+        "a closed gate holds nothing",
+        "labkit/gate.py",
+        "            if self.closed:\n",
+        "            if False:\n",
+        ("tests/test_gate.py",),
+    ),
+    Sabotage(
+        "what is printed is not given back",
+        "labkit/guest.py",
+        "                setattr(sys, name, original)\n",
+        "                pass\n",
+        ("tests/test_guest.py",),
+    ),
+    Sabotage(
+        "the kernel may not wait for results",
+        "labkit/guest.py",
+        "        _state._set_task_join_will_block(False)\n",
+        "        pass\n",
+        ("tests/test_guest.py",),
+    ),
+    Sabotage(
+        "the broker is not stopped",
+        "labkit/lab.py",
+        "                self._stack.append(self.broker.stop)\n",
+        "",
+        ("tests/test_lab.py",),
+    ),
+    Sabotage(
+        "the app is not given back",
+        "labkit/borrow.py",
+        "                app.conf.changes.pop(name, None)\n",
+        "                pass\n",
+        ("tests/test_lab.py",),
+    ),
+    Sabotage(
+        "a task defined in a cell is not taught to the worker",
+        "labkit/worker.py",
+        "            if task is not known:\n",
+        "            if False:\n",
+        ("tests/test_lab.py",),
+    ),
+    Sabotage(
+        "unregistered tasks are sent",
+        "labkit/sending.py",
+        "if registered and node.task not in app._tasks:",
+        "if False:",
+        ("tests/test_lab.py",),
+    ),
+    Sabotage(
+        "the server is not ended with its process",
+        "labkit/_guardian.py",
+        "        os.kill(server, signal.SIGKILL)\n        os.waitpid(server, 0)\n",
+        "",
+        ("tests/test_broker.py",),
+    ),
+    Sabotage(
+        "a queue is shown last in first out",
+        "labkit/queues.py",
+        "for raw in reversed(client.lrange(key, 0, -1))]",
+        "for raw in client.lrange(key, 0, -1)]",
+        ("tests/test_queues.py",),
+    ),
+)

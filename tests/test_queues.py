@@ -141,8 +141,7 @@ def test_only_a_redis_can_be_looked_into() -> None:
 
 def test_a_broker_that_is_not_there_is_one_error() -> None:
     elsewhere = Celery("elsewhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
-    elsewhere.conf.broker_transport_options = {"max_retries": 0}
     began = time.monotonic()
     with pytest.raises(LabError, match="the broker does not answer"):
         look(elsewhere, ["celery"])
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 5
