@@ -32,6 +32,9 @@ class Listener:
     ``redact(task, args, kwargs)`` may return other arguments to be recorded in place of the real ones.
     """
 
+    #: How many steps of the rest of a chain are kept with each message, though the plan has them too.
+    carried = 50
+
     def __init__(
         self,
         app: Celery,
@@ -145,10 +148,12 @@ class Listener:
         if self._redact:
             args, kwargs = self._redact(headers["task"], tuple(args), dict(kwargs))
         chain, chord = embed.get("chain"), embed.get("chord")
-        if chain and (first_id(chain[-1]) or "") in known and not headers.get("replaced_task_nesting"):
-            chain = None
-        if chord is not None and (body_id := first_id(chord)) in known and not headers.get("replaced_task_nesting"):
-            chord = body_id
+        if not headers.get("replaced_task_nesting"):
+            # What is known already need not be kept with each message: the rest of a long chain grows with its square.
+            if chain and len(chain) > self.carried and (first_id(chain[-1]) or "") in known:
+                chain = None
+            if chord is not None and not self.carried and (body_id := first_id(chord)) in known:
+                chord = body_id
         planned = id in known
         fact = recording.add(
             "published",

@@ -83,6 +83,8 @@ def _plain(fact: Fact) -> Fact:
 class Reporter(Listener):
     """A listener whose facts go to whoever listens to the broker's events."""
 
+    carried = 0
+
     def __init__(self, app: Celery) -> None:
         super().__init__(app)
         self.outbox = Outbox(app)

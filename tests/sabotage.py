@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 CONFORMANCE: Final = ("tests/test_conformance.py",)
+LAB: Final = "tests/test_lab.py"
+AFTERWARDS: Final = (f"{LAB}::test_afterwards_app_and_process_are_as_they_were",)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         'group=headers.get("group"),',
         "group=None,",
-        ("tests/test_graphs.py",),
+        CONFORMANCE,
     ),
     Sabotage(
         "the last fact is not saved",
@@ -231,28 +233,28 @@ SABOTAGES: Final = (
         "labkit/lab.py",
         "                self._stack.append(self.broker.stop)\n",
         "",
-        ("tests/test_lab.py",),
+        AFTERWARDS,
     ),
     Sabotage(
         "the app is not given back",
         "labkit/borrow.py",
         "                app.conf.changes.pop(name, None)\n",
         "                pass\n",
-        ("tests/test_lab.py",),
+        AFTERWARDS,
     ),
     Sabotage(
         "a task defined in a cell is not taught to the worker",
         "labkit/worker.py",
-        "            if task is not known:\n",
+        "            if task is not known and app is self.app:\n",
         "            if False:\n",
-        ("tests/test_lab.py",),
+        (f"{LAB}::test_what_is_defined_last_is_what_runs",),
     ),
     Sabotage(
         "unregistered tasks are sent",
         "labkit/sending.py",
         "if registered and node.task not in app._tasks:",
         "if False:",
-        ("tests/test_lab.py",),
+        (f"{LAB}::test_a_task_that_is_not_registered",),
     ),
     Sabotage(
         "the server is not ended with its process",

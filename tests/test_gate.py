@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -74,10 +75,19 @@ def wait_until(condition: Callable[[], Any]) -> None:
         time.sleep(0.002)
 
 
-def in_broker(lab: labkit.Lab) -> tuple[int, int]:
-    """How many messages are fetched but not acknowledged, and how many wait in the queue."""
-    queue = lab.queue()
-    return len(queue.unacknowledged), len(queue)
+def wait_in_broker(lab: labkit.Lab, fetched: int, waiting: int) -> None:
+    """Wait until so many messages are fetched but not acknowledged, and so many wait in the queue."""
+
+    def seen() -> tuple[int, int]:
+        queue = lab.queue()
+        return len(queue.unacknowledged), len(queue)
+
+    wait_until(lambda: seen() == (fetched, waiting))
+
+
+def wait_held(lab: labkit.Lab, ids: list[str]) -> None:
+    """Wait until these are held, in any order."""
+    wait_until(lambda: sorted(lab.gate.held) == sorted(ids))
 
 
 # --- pause, step, resume -------------------------------------------------------------------------------------------
@@ -85,7 +95,7 @@ def in_broker(lab: labkit.Lab) -> tuple[int, int]:
 
 def test_each_step_lets_exactly_one_go(lab: labkit.Lab) -> None:
     run = lab.run(chord([note.s(n) for n in range(8)], gather.s()))
-    wait_until(lambda: in_broker(lab) == (4, 4))
+    wait_in_broker(lab, fetched=4, waiting=4)
     assert len(lab.gate.held) == 4
     for n in range(8):
         held = lab.gate.held
@@ -95,7 +105,7 @@ def test_each_step_lets_exactly_one_go(lab: labkit.Lab) -> None:
         assert [fact["kind"] for fact in facts if fact["id"] == held[0]] == ["started", "succeeded"]
         if n < 7:
             fetched = min(4, 7 - n)
-            wait_until(lambda fetched=fetched, n=n: in_broker(lab) == (fetched, 7 - n - fetched))
+            wait_in_broker(lab, fetched, 7 - n - fetched)
     assert sorted(ran) == list(range(8))
     body = next(node.id for node in run.plan.nodes.values() if node.role == "body")
     wait_until(lambda: lab.gate.held == (body,))
@@ -127,12 +137,12 @@ def test_a_step_of_a_task_that_fails(lab: labkit.Lab) -> None:
 
 def test_paused_it_goes_on_holding_and_resumed_all_goes(lab: labkit.Lab) -> None:
     lab.pause()
-    assert lab.paused
+    paused = [lab.paused]
     run = lab.run(group(note.s(n) for n in range(6)))
-    wait_until(lambda: in_broker(lab) == (4, 2))
+    wait_in_broker(lab, fetched=4, waiting=2)
     assert ran == []
     lab.resume()
-    assert not lab.paused
+    assert [*paused, lab.paused] == [True, False]
     assert run.get() == list(range(6))
     lab.resume()
     assert lab.run(note.s("again")).get() == "again"
@@ -244,11 +254,11 @@ def test_every_order_of_a_chord_of_three(lab_of_four: labkit.Lab) -> None:
         ran.clear()
         run = lab.run(chord([note.s(n) for n in range(3)], gather.s()))
         ids = [str(node.id) for node in run.plan.nodes.values()]
-        wait_until(lambda ids=ids: set(lab.gate.held) == set(ids[:3]))
+        wait_held(lab, ids[:3])
         for n in order:
             assert lab.gate.release(ids[n]) == ids[n]
             assert lab.gate.wait_ended(ids[n], 10)
-        wait_until(lambda ids=ids: lab.gate.held == (ids[3],))
+        wait_held(lab, ids[3:])
         assert ran == list(order)
         lab.gate.release()
         assert run.recording.over.wait(10)
@@ -276,25 +286,25 @@ def test_release_of_what_is_not_held(lab_of_four: labkit.Lab) -> None:
 
 
 def test_a_gate_starts_in_the_order_of_coming() -> None:
-    gate, started = Gate(), []
+    gate, started = Gate(), list[str]()
     for name in "ab":
-        gate.submit(name, lambda name=name: started.append(name))
+        gate.submit(name, partial(started.append, name))
     gate.close()
     for name in "cdef":
-        gate.submit(name, lambda name=name: started.append(name))
+        gate.submit(name, partial(started.append, name))
     assert (started, gate.held) == (["a", "b"], ("c", "d", "e", "f"))
     assert (gate.release(), gate.release("e")) == ("c", "e")
     assert (started, gate.held) == (["a", "b", "c", "e"], ("d", "f"))
     gate.open()
     assert started == ["a", "b", "c", "e", "d", "f"]
-    gate.submit("g", lambda: started.append("g"))
+    gate.submit("g", partial(started.append, "g"))
     assert started[-1] == "g"
 
 
 def test_a_gate_forgets_what_it_drops() -> None:
-    gate, started = Gate(), []
+    gate, started = Gate(), list[str]()
     gate.close()
-    gate.submit("a", lambda: started.append("a"))
+    gate.submit("a", partial(started.append, "a"))
     gate.drop()
     assert (gate.held, gate.closed, started) == ((), False, [])
 

@@ -67,9 +67,11 @@ class Kernel:
 
     def until_idle(self, id: str) -> Outputs:
         return self.until(
-            lambda message: message["parent_header"].get("msg_id") == id
-            and message["msg_type"] == "status"
-            and message["content"]["execution_state"] == "idle"
+            lambda message: (
+                message["parent_header"].get("msg_id") == id
+                and message["msg_type"] == "status"
+                and message["content"]["execution_state"] == "idle"
+            )
         )
 
     def until_said(self, text: str) -> Outputs:
@@ -158,7 +160,9 @@ def test_a_run_is_shown_as_planned_until_it_was_waited_for(kernel: Kernel) -> No
 def test_a_task_defined_or_defined_again_in_a_cell_is_what_runs(kernel: Kernel) -> None:
     for version in ("first", "second"):
         assert kernel.run(f"@app.task\ndef version(): return {version!r}") == []
-        assert kernel.value("version.delay().get(timeout=20), lab.run(version.s()).get()") == f"('{version}', '{version}')"
+        assert (
+            kernel.value("version.delay().get(timeout=20), lab.run(version.s()).get()") == f"('{version}', '{version}')"
+        )
 
 
 def test_what_a_task_prints_lands_in_no_cell(kernel: Kernel) -> None:
@@ -210,7 +214,13 @@ def interrupted(kernel: Kernel, cell: str) -> None:
 
 @pytest.mark.parametrize(
     "wait",
-    ["run.wait()", "run.get()", "await run", "run.result.get(timeout=50)", "add.apply_async((1, 1), countdown=60).get()"],
+    [
+        "run.wait()",
+        "run.get()",
+        "await run",
+        "run.result.get(timeout=50)",
+        "add.apply_async((1, 1), countdown=60).get()",
+    ],
 )
 def test_after_an_interrupt_of_a_wait_it_goes_on_working(wait: str, kernel: Kernel) -> None:
     interrupted(kernel, f"run = lab.run(add.s(1, 1).set(countdown=60))\nprint('waiting', flush=True)\n{wait}")

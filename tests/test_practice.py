@@ -153,7 +153,8 @@ def test_what_was_sent_already_or_is_no_signature(lab: labkit.Lab) -> None:
 
 
 def test_what_is_no_function(lab: labkit.Lab) -> None:
-    for answer in (3, "text", {}, [right]):
+    answers: list[Any] = [3, "text", {}, [right]]
+    for answer in answers:
         assert labkit.check("97.1", answer).what == "the answer is a function"
 
 
@@ -287,5 +288,3 @@ def test_the_check_has_inputs_of_its_own(lab: labkit.Lab) -> None:
     for _ in range(6):
         assert labkit.check("97.1", learns)
     assert len(seen) > 1
-
-

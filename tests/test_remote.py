@@ -39,10 +39,10 @@ def server() -> Iterator[int]:
 
 
 @pytest.fixture
-def url(server: int) -> Iterator[str]:
+def url(server: int) -> str:
     """A database of it, empty."""
     redis.Redis(port=server, db=1).flushdb()
-    yield f"redis://127.0.0.1:{server}/1"
+    return f"redis://127.0.0.1:{server}/1"
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,9 @@ def worker(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
     (folder / "elsewhere.py").write_text(
         "import os\nfrom tasks import app\n@app.task(name='tasks.where')\ndef where(*args): return os.getpid()\n"
     )
-    url = f"redis://127.0.0.1:{server}/2"
+    url, name = f"redis://127.0.0.1:{server}/2", f"{uuid.uuid4().hex}@remote"
     process = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "threads", "-c", "2", "-l", "INFO"]
-        + ["-n", f"{uuid.uuid4().hex}@remote", "-I", "elsewhere"],
+        [sys.executable, *f"-m celery -A tasks worker -P threads -c 2 -l INFO -n {name} -I elsewhere".split()],
         cwd=ROOT,
         env=os.environ | {"LABKIT_BROKER_URL": url, "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.DEVNULL,
@@ -106,7 +105,7 @@ def left_on(url: str) -> dict[str, str]:
     }
     found = {}
     client.delete("_kombu.binding_deadlines")
-    for key in client.keys():
+    for key in client.scan_iter():
         if not (key.startswith("celery-task") and client.ttl(key) > 0):
             found[key] = str(read[client.type(key)](key))
     return found
@@ -165,8 +164,7 @@ print(len(left()) > 1)  # what is looked for would be seen
 lab.stop()
 """
     look = (
-        "import redis\n"
-        "def left(): return redis.Redis.from_url(os.environ['LABKIT_BROKER_URL']).keys('*[!0-9a-f-]*')\n"
+        "import redis\ndef left(): return redis.Redis.from_url(os.environ['LABKIT_BROKER_URL']).keys('*[!0-9a-f-]*')\n"
     )
     assert printed(look + script, url) == "True\n"
     assert left_on(url) == {}
