@@ -16,6 +16,7 @@ from labkit.errors import LabError
 from labkit.graph import Attempt, Edge, Frame, Graph, Node
 from labkit.lab import Lab, run, start, stop
 from labkit.plan import plan
+from labkit.playground import playground
 from labkit.practice import check, hint, progress
 from labkit.predict import predict
 from labkit.record import Recording, load
@@ -38,6 +39,7 @@ __all__ = [
     "hint",
     "load",
     "plan",
+    "playground",
     "predict",
     "progress",
     "run",

@@ -112,7 +112,7 @@ class Recording:
 
     def ignore(self, listener: Callable[[Fact], None]) -> None:
         """Stop calling ``listener``."""
-        self._listeners = [each for each in self._listeners if each is not listener]
+        self._listeners = [each for each in self._listeners if each != listener]
 
     # --- when it is over ------------------------------------------------------------------------------------
 

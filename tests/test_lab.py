@@ -475,7 +475,7 @@ def test_an_app_made_later_gets_what_was_defined_last(lab: labkit.Lab) -> None:
 def test_a_task_of_a_module_is_not_replaced_by_another_modules(
     lab: labkit.Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "from tasks import app\n@app.task(name='depot.who')\ndef who(): return '{}'\n"
+    code = "from tasks import app\n@app.task(name='depot.who', shared=False)\ndef who(): return '{}'\n"
     for name in ("depot", "rival"):
         (tmp_path / f"{name}.py").write_text(code.format(name), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -23,8 +23,8 @@ from celery import Celery, chain, chord, group
 from tasks import add, app, mul, xsum
 @app.task
 def whose(*args): return os.getpid()
-lab = labkit.start()
 """
+STARTED = "lab = labkit.start()\n"
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +75,9 @@ def worker(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 
 def kernel(script: str, url: str, **environment: str) -> subprocess.Popen[str]:
     """A process that runs the script after the first cells, with what is at the URL as its broker."""
+    started = "" if "labkit.start(" in script else STARTED
     return subprocess.Popen(
-        [sys.executable, "-c", f"{CELLS}\n{script}"],
+        [sys.executable, "-c", f"{CELLS}{started}{script}"],
         cwd=ROOT,
         env=os.environ | {"LABKIT_BROKER_URL": url} | environment,
         stdin=subprocess.PIPE,
@@ -138,7 +139,6 @@ lab.stop()
 
 def test_an_app_with_routes_of_its_own_runs_there_too(url: str) -> None:
     script = """
-lab.stop()
 own = Celery("own", set_as_current=False)
 own.conf.task_routes = {"own.*": {"queue": "somewhere"}}
 @own.task(name="own.task")

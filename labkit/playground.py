@@ -1,0 +1,213 @@
+"""Controls over a function that returns a signature: its plan as they change, and buttons to run it."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.draw import Drawing
+from labkit.errors import LabError
+from labkit.lab import current
+from labkit.plan import plan
+from labkit.run import Run
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run has cost so far: messages sent, bodies called, seconds in which tasks waited, and ran."""
+
+    messages: int
+    calls: int
+    waiting: float
+    running: float
+
+    def __str__(self) -> str:
+        return f"{self.messages} messages · {self.calls} calls · {self.waiting:.2f} s waiting · {self.running:.2f} s running"
+
+
+def cost(run: Run) -> Cost:
+    """The `Cost` of a run; an item of a map is a call without a message."""
+    nodes = list(run.graph.nodes.values())
+    items = sum(node.role == "map" and node.state == "succeeded" for node in nodes)
+    maps = sum(node.task in ("celery.map", "celery.starmap") and node.state == "succeeded" for node in nodes)
+    return Cost(
+        messages=sum(fact["kind"] == "published" for fact in run.recording.facts),
+        calls=sum(len(node.attempts) for node in nodes) + items - maps,
+        waiting=sum(max(0.0, node.started - node.sent) for node in nodes if node.started and node.sent),
+        running=sum(attempt.seconds or 0.0 for node in nodes for attempt in node.attempts),
+    )
+
+
+class Playground:
+    """Made by `playground`. ``controls`` are the widgets by name, ``runs`` what was run so far, in order."""
+
+    def __init__(self, build: Callable[..., Any], controls: dict[str, Any]) -> None:
+        try:
+            import ipywidgets
+        except ImportError:
+            raise LabError("a playground needs ipywidgets: pip install 'celery-labkit[jupyter]'") from None
+        self.build = build
+        self.runs: list[Run] = []
+        self.controls = {name: _control(ipywidgets, name, value) for name, value in controls.items()}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._picture = ipywidgets.HTML()
+        self._meter = ipywidgets.Label()
+        self._buttons = {
+            label: ipywidgets.Button(description=label, tooltip=tip, disabled=label in ("Step", "Replay"))
+            for label, tip in (
+                ("Run", "send it now"),
+                ("Pause", "hold every task from now on"),
+                ("Step", "let the oldest held task run"),
+                ("Replay", "show the last run again, task by task"),
+            )
+        }
+        for label, act in (("Run", self.run), ("Pause", self._pause), ("Step", self._step), ("Replay", self._replay)):
+            self._buttons[label].on_click(lambda _, act=act: self._safely(act))
+        for control in self.controls.values():
+            control.observe(lambda _: self.show_plan(), names="value")
+        self.widget = ipywidgets.VBox(
+            [*self.controls.values(), ipywidgets.HBox(list(self._buttons.values())), self._meter, self._picture]
+        )
+        self.show_plan()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the controls are set to."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def show_plan(self) -> None:
+        """Draw the plan of what the controls are set to."""
+        self._safely(lambda: self._show(Drawing(plan(self.build(**self.values))), "not sent yet"))
+
+    def run(self) -> Run:
+        """Send it; the picture follows, and the kernel stays free. Runs that are started quickly keep their order.
+
+        Raises ``LabError`` if no lab runs or it cannot be sent (a click shows it in place).
+        """
+        run = current().run(self.build(**self.values))
+        self.runs.append(run)
+        self._buttons["Replay"].disabled = False
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return run  # no notebook: whoever called waits for the run
+        run.recording.listen(self._heard)
+        self._follow()
+        return run
+
+    def _heard(self, fact: dict[str, Any]) -> None:
+        if fact["kind"] == "over" and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._follow)
+
+    def _follow(self) -> None:
+        """Show the last run as it is; a few times a second until it is over."""
+        if not self.runs:
+            return
+        last = self.runs[-1]
+        number = f"run {len(self.runs)}" if len(self.runs) > 1 else "run"
+        state = "over" if last.over else "paused" if last.lab.running and last.lab.paused else "running"
+        self._show(Drawing(last.graph), f"{number}: {state} · {cost(last)}")
+        if last.over:
+            for each in self.runs:
+                each.recording.ignore(self._heard)
+        elif self._loop is not None:
+            self._loop.call_later(0.2, self._follow)
+
+    def _pause(self) -> None:
+        lab = current()
+        paused = lab.paused
+        lab.resume() if paused else lab.pause()
+        self._buttons["Pause"].description = "Pause" if paused else "Resume"
+        self._buttons["Step"].disabled = paused
+
+    def _step(self) -> None:
+        gate = current().gate
+        gate.release()
+        if self._loop is not None:
+            self._loop.call_later(0.1, self._follow)
+
+    def _replay(self) -> None:
+        """Show the record of the last run, one start or end of a task after the other."""
+        facts = self.runs[-1].recording.facts
+        turns = [n + 1 for n, fact in enumerate(facts) if fact["kind"] in ("started", "succeeded", "failed", "retried")]
+        self._turn(self.runs[-1], [*turns, len(facts)])
+
+    def _turn(self, run: Run, turns: list[int]) -> None:
+        from labkit.happened import fold
+
+        if not turns or run is not self.runs[-1]:
+            return
+        self._show(Drawing(fold(run.plan, run.recording.facts[: turns[0]])), f"replay · {cost(run)}")
+        if self._loop is not None and turns[1:]:
+            self._loop.call_later(0.4, self._turn, run, turns[1:])
+
+    def _show(self, drawing: Drawing, said: str) -> None:
+        self._picture.value = drawing.svg
+        self._meter.value = said
+
+    def _safely(self, act: Callable[[], object]) -> None:
+        """A click has nobody to raise to: the error is shown in place."""
+        try:
+            act()
+        except Exception as error:
+            self._meter.value = "not run"
+            self._picture.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
+        return f"playground of {getattr(self.build, '__name__', 'a function')}({shown})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        view = self.widget._repr_mimebundle_() or {}
+        mime = "application/vnd.jupyter.widget-view+json"
+        return {"text/plain": repr(self)} | ({mime: view[mime]} if mime in view else {})
+
+
+def playground(build: Callable[..., Any], **controls: Any) -> Playground:
+    """Controls over a function that returns a signature: ``playground(build, n=range(1, 50))``.
+
+    A control is made of what is given for an argument: a ``range`` or a pair of floats is a slider, a list a choice,
+    a text a text field, ``True`` or ``False`` a check box, a number a field; an argument with a default needs none.
+    Raises ``LabError`` if the function has other arguments, or a control cannot be made of what is given.
+    """
+    if not callable(build):
+        raise LabError(f"playground needs a function that returns a signature, not {type(build).__name__}.")
+    parameters = inspect.signature(build).parameters
+    unknown = [name for name in controls if name not in parameters]
+    if unknown:
+        raise LabError(f"{build.__name__}() has no argument {unknown[0]!r}; it has {', '.join(parameters) or 'none'}.")
+    given = {
+        name: controls.get(name, parameter.default)
+        for name, parameter in parameters.items()
+        if name in controls or parameter.default is not inspect.Parameter.empty
+    }
+    missing = [name for name in parameters if name not in given]
+    if missing:
+        raise LabError(f"give a control for {missing[0]!r}, such as {missing[0]}=range(1, 10).")
+    return Playground(build, given)
+
+
+def _control(ipywidgets: Any, name: str, value: Any) -> Any:
+    if isinstance(value, bool):
+        return ipywidgets.Checkbox(value=value, description=name)
+    if isinstance(value, range) and len(value):
+        low, high = min(value), max(value)
+        return ipywidgets.IntSlider(value=value[0], min=low, max=high, step=abs(value.step), description=name)
+    if isinstance(value, tuple) and len(value) in (2, 3) and all(isinstance(each, int | float) for each in value):
+        step = value[2] if len(value) == 3 else (value[1] - value[0]) / 20
+        return ipywidgets.FloatSlider(value=value[0], min=value[0], max=value[1], step=step, description=name)
+    if isinstance(value, int):
+        return ipywidgets.IntText(value=value, description=name)
+    if isinstance(value, float):
+        return ipywidgets.FloatText(value=value, description=name)
+    if isinstance(value, str):
+        return ipywidgets.Text(value=value, description=name, continuous_update=False)
+    if isinstance(value, Sequence) and value:
+        return ipywidgets.Dropdown(options=list(value), description=name)
+    raise LabError(
+        f"no control can be made of {name}={value!r}: give a range, a list, a pair, a text, a number or a bool."
+    )
