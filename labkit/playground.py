@@ -26,7 +26,8 @@ class Cost:
     running: float
 
     def __str__(self) -> str:
-        return f"{self.messages} messages · {self.calls} calls · {self.waiting:.2f} s waiting · {self.running:.2f} s running"
+        seconds = f"{self.waiting:.2f} s waiting · {self.running:.2f} s running"
+        return f"{self.messages} messages · {self.calls} calls · {seconds}"
 
 
 def cost(run: Run) -> Cost:

@@ -226,14 +226,23 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     return Verdict(id, True, revealed=reveal)
 
 
-def hint(id: str) -> str:
+class Hint(str):
+    """A hint, shown without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def hint(id: str) -> Hint:
     """The next hint for an exercise; the last one again when there are no more."""
     hints = _find(id).hints
     if not hints:
-        return "no hint: look at the run above the exercise once more"
+        return Hint("no hint: look at the run above the exercise once more")
     place = _hinted.get(id, 0)
     _hinted[id] = min(place + 1, len(hints) - 1)
-    return f"hint {place + 1} of {len(hints)}: {hints[place]}"
+    return Hint(f"hint {place + 1} of {len(hints)}: {hints[place]}")
 
 
 def _find(id: str) -> Exercise:

@@ -45,7 +45,8 @@ class Prediction:
                 self._widget = ipywidgets.RadioButtons(
                     options=self.choices, value=None, layout={"width": "max-content"}
                 )
-        how = "<br>Type or pick the items in their order." if self.order else ""
+        items = ", ".join(map(html.escape, self.choices))
+        how = f"<br>Type or pick these in their order: {items}." if self.order else ""
         label = ipywidgets.HTML()
         label.value = f"<b>Predict.</b> {html.escape(self.question)}{how}"
         return ipywidgets.VBox([label, self._widget])
