@@ -97,6 +97,11 @@ class Gate:
         with self._lock:
             return self._lock.wait_for(lambda: bool(self._held), timeout)
 
+    def wait_change(self, timeout: float) -> None:
+        """Wait until a task is held or ends, at most ``timeout`` seconds."""
+        with self._lock:
+            self._lock.wait(timeout)
+
     def wait_ended(self, task_id: str, timeout: float) -> bool:
         """Wait until a task that was let go has ended, at most ``timeout`` seconds; false if it has not."""
         with self._lock:

@@ -80,6 +80,7 @@ class Lab(Pace):
             self._stack.append(self.loan.end)
             self.queues = own or queues_of(app)
             self.listener = Listener(app, redact)
+            self.listener.queues = self.queues
             self.listener.connect()
             self._stack.append(self.listener.disconnect)
             self.gate = Gate(self._over)

@@ -42,6 +42,7 @@ class Listener:
     ) -> None:
         self.app = app
         self.apart = Recording()
+        self.queues: list[str] | None = None
         self._redact = redact
         self._owners: weakref.WeakValueDictionary[str, Recording] = weakref.WeakValueDictionary()
         self._local = threading.local()
@@ -174,6 +175,8 @@ class Listener:
             link_error=None if planned else _light(embed.get("errbacks")),
         )
         self.claim(recording, ([] if planned else [id]) + ids_in(chain, chord))
+        if headers.get("eta") or (self.queues is not None and routing_key not in self.queues):
+            recording.deferred.add(id)
         recording.opened(id)
         self._local.announced = fact
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
+from celery import Celery
+
 from labkit.errors import LabError
 from labkit.faults import Faults
 from labkit.gate import Gate
 from labkit.listen import Listener
-from labkit.record import Fact
+from labkit.record import Fact, Recording
 
 
 class Pace:
@@ -16,6 +20,12 @@ class Pace:
     listener: Listener
     faults: Faults
     running: bool
+    slots: int
+    app: Celery
+
+    def active(self) -> list[Recording]:
+        """The recordings of runs that are not over."""
+        raise NotImplementedError
 
     def _check(self) -> None:
         """Raise ``LabError`` if the lab cannot be used."""
@@ -48,16 +58,27 @@ class Pace:
         self._check()
         if not self.paused:
             raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
-        self.gate.wait_held(min(0.5, timeout))
+        until = time.monotonic() + timeout
+        self._quiet(until)
         held = self.gate.held
         if not held:
             return []
         recording = self.listener.recording_of(held[0])
         before = len(recording.facts)
         if self.gate.release(held[0]) is not None:
-            self.gate.wait_ended(held[0], timeout)
-            self.gate.wait_held(0.2)
+            self.gate.wait_ended(held[0], until - time.monotonic())
+            self._quiet(until)
         return recording.facts[before:]
+
+    def _quiet(self, until: float) -> None:
+        """Wait until every message that can come now is held, or as many as the worker fetches at a time."""
+        fetched = self.slots * int(self.app.conf.worker_prefetch_multiplier or 1)
+        while time.monotonic() < until:
+            held = self.gate.held
+            coming = [id for recording in (*self.active(), self.listener.apart) for id in recording.coming]
+            if len(held) >= fetched or set(coming) <= {*held, *self.gate.running}:
+                return
+            self.gate.wait_change(0.02)
 
     def slow(self, seconds: float) -> None:
         """Slow motion: each task waits ``seconds`` before it runs; 0 ends it."""

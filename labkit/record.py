@@ -73,6 +73,7 @@ class Recording:
         self.dropped = 0
         self.known: set[str] = {node.id for node in self.plan.nodes.values() if node.id}
         self.over = threading.Event()
+        self.deferred: set[str] = set()
         self._open: dict[str, int] = {}
         self._busy = 0
         self._sending = False
@@ -158,6 +159,11 @@ class Recording:
             self.over.set()
             for listener in self._listeners:
                 listener({"kind": "over", "id": None, "at": time.time(), "n": len(self.facts)})
+
+    @property
+    def coming(self) -> tuple[str, ...]:
+        """The open ids without those that have an ETA or lie in a queue that the embedded worker does not serve."""
+        return tuple(id for id in self.open if id not in self.deferred)
 
     @property
     def open(self) -> tuple[str, ...]:
