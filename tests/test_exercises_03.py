@@ -1,0 +1,307 @@
+"""The exercises of lesson 03: what is accepted, and what each plausible slip is told."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import chain, chord, group, signature
+from celery.result import AsyncResult
+
+import labkit
+import tasks
+from tasks import add, ident, mul, noarg, note, power, sub, xsum
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lab() -> Iterator[labkit.Lab]:
+    lab = labkit.start(tasks.app)
+    yield lab
+    labkit.stop()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is written to the folder worked in."""
+    monkeypatch.chdir(tmp_path)
+
+
+def raises(*_: Any) -> Any:
+    raise RuntimeError("not my day")
+
+
+# --- 03.1 put in order ----------------------------------------------------------------------------------------
+
+RIGHT_1: dict[str, Any] = {
+    "solution": ["E", "D", "B", "C", "A"],
+    "tuple": ("E", "D", "B", "C", "A"),
+    "one text": "edbca",
+}
+WRONG_1: dict[str, tuple[Any, str]] = {
+    "alphabet": (["A", "B", "C", "D", "E"], "the first step has all its arguments"),
+    "begins with what lacks": (["C", "A", "B", "D", "E"], "the first step has all its arguments"),
+    "begins with the sum": (["B", "C", "A", "D", "E"], "every step succeeds"),
+    "ident behind noarg": (["D", "E", "B", "C", "A"], "every step succeeds"),
+    "noarg cuts off the sum": (["E", "B", "D", "C", "A"], "every step succeeds"),
+    "noarg last": (["E", "B", "C", "A", "D"], "the value is right"),
+    "times before minus": (["E", "D", "B", "A", "C"], "the value is right"),
+    "minus before the sum": (["E", "C", "D", "B", "A"], "the value is right"),
+    "one missing": (["E", "B", "C", "A"], "each piece is used once"),
+    "one twice": (["E", "D", "B", "C", "A", "A"], "each piece is used once"),
+    "the value": (12, "the answer is a list of letters"),
+    "the chain": (chain(add.si(3, 4), sub.s(1)), "the answer is a list of letters"),
+    "the pieces": ([add.si(3, 4), sub.s(1)], "the answer is a list of letters"),
+}
+
+# --- 03.2 fill in ---------------------------------------------------------------------------------------------
+
+RIGHT_2: dict[str, Build] = {
+    "solution": lambda x, y: add.s(x, y) | mul.si(x, x),
+    "both immutable": lambda x, y: chain(add.si(x, y), mul.si(x, x)),
+    "the long form": lambda x, y: add.s(x, y) | mul.signature((x, x), immutable=True),
+    "set": lambda x, y: add.s(x, y) | mul.s(x, x).set(immutable=True),
+    "by name": lambda x, y: add.s(x, y) | signature("tasks.mul", args=(x, x), immutable=True),
+}
+WRONG_2: dict[str, tuple[Any, str]] = {
+    "skeleton": (lambda x, y: add.s(x, y) | ..., "there is no answer yet"),
+    "arguments not filled": (lambda x, y: add.s(x, y) | mul.si(..., ...), "there is no answer yet"),
+    "mutable": (lambda x, y: add.s(x, y) | mul.s(x, x), "every step succeeds"),
+    "the first one immutable": (lambda x, y: add.si(x, y) | mul.s(x, x), "every step succeeds"),
+    "the chain immutable": (
+        lambda x, y: chain(add.s(x, y), mul.s(x, x)).set(immutable=True),
+        "every step succeeds",
+    ),
+    "one argument left to come": (lambda x, y: add.s(x, y) | mul.s(x), "the value is right"),
+    "one argument, immutable": (lambda x, y: add.s(x, y) | mul.si(x), "every step succeeds"),
+    "the wrong product": (lambda x, y: add.s(x, y) | mul.si(x, y), "the value is right"),
+    "another task": (lambda x, y: add.s(x, y) | power.si(x, 2), "the tasks are those asked for"),
+    "made here": (lambda x, y: add.s(x, y) | ident.si(x * x), "the tasks are those asked for"),
+    "turned round": (lambda x, y: mul.s(x, x) | add.si(x, y), "the value is right"),
+    "the sum is left out": (lambda x, y: mul.s(x, x), "it sends two messages"),
+    "a callback": (lambda x, y: add.s(x, y).set(link=mul.si(x, x)), "the value is right"),
+    "side by side": (lambda x, y: group(add.s(x, y), mul.s(x, x)), "the value is right"),
+    "called": (lambda x, y: add.s(x, y) | mul(x, x), "your function can be called"),
+    "no return": (lambda x, y: None, "the answer gives a signature"),
+}
+
+# --- 03.3 write -----------------------------------------------------------------------------------------------
+
+
+def first_mutable(pairs: list[tuple[int, int]]) -> Any:
+    first, *rest = pairs
+    return functools.reduce(operator.or_, [add.si(*pair) for pair in rest], add.s(*first))
+
+
+RIGHT_3: dict[str, Build] = {
+    "solution": lambda pairs: chain(*[add.si(x, y) for x, y in pairs]),
+    "the first may be mutable": first_mutable,
+    "set": lambda pairs: chain([add.s(x, y).set(immutable=True) for x, y in pairs]),
+}
+WRONG_3: dict[str, tuple[Any, str]] = {
+    "skeleton": (lambda pairs: ..., "there is no answer yet"),
+    "mutable": (lambda pairs: chain(*[add.s(x, y) for x, y in pairs]), "every step succeeds"),
+    "the chain immutable": (
+        lambda pairs: chain(*[add.s(x, y) for x, y in pairs]).set(immutable=True),
+        "every step succeeds",
+    ),
+    "side by side": (lambda pairs: group(add.si(x, y) for x, y in pairs), "the value is right"),
+    "a list": (lambda pairs: [add.si(x, y) for x, y in pairs], "the answer gives a signature"),
+    "from the end": (lambda pairs: chain(*[add.si(x, y) for x, y in pairs[::-1]]), "the value is right"),
+    "the last only": (lambda pairs: add.si(*pairs[-1]), "it sends one message a pair"),
+    "a running total": (
+        lambda pairs: chain(add.s(*pairs[0]), *[add.s(x + y) for x, y in pairs[1:]]),
+        "the value is right",
+    ),
+    "sums made here": (lambda pairs: chain(*[ident.si(x + y) for x, y in pairs]), "the tasks are those asked for"),
+    "of lists": (lambda pairs: chain(*[xsum.si([x, y]) for x, y in pairs]), "the tasks are those asked for"),
+    "the last one again and again": (
+        lambda pairs: chain(*[add.si(*pairs[-1]) for _ in pairs]),
+        "each step adds its own pair",
+    ),
+    "taken, but useless": (
+        lambda pairs: chain(add.s(*pairs[0]), *[mul.s(0) | add.s(x + y) for x, y in pairs[1:]]),
+        "it sends one message a pair",
+    ),
+    "the pair as one argument": (lambda pairs: chain(*[add.si(pair) for pair in pairs]), "it can be sent"),
+    "sent": (lambda pairs: chain(*[add.si(x, y) for x, y in pairs])(), "the answer gives a signature"),
+}
+
+# --- 03.4 repair ----------------------------------------------------------------------------------------------
+
+
+def linked(x: int, y: int, text: str) -> Any:
+    sig = mul.s(x, y)
+    sig.link(note.s(text))
+    sig.link(noarg.signature(immutable=True))
+    return sig
+
+
+RIGHT_4: dict[str, Build] = {
+    "solution": lambda x, y, text: mul.s(x, y).set(link=[note.s(text), noarg.si()]),
+    "link": linked,
+    "the other way round": lambda x, y, text: mul.signature((x, y), link=[noarg.si(), note.s(text)]),
+}
+WRONG_4: dict[str, tuple[Any, str]] = {
+    "skeleton": (lambda x, y, text: ..., "there is no answer yet"),
+    "as it was": (lambda x, y, text: mul.s(x, y).set(link=[note.s(text), noarg.s()]), "every step succeeds"),
+    "mul immutable": (lambda x, y, text: mul.si(x, y).set(link=[note.s(text), noarg.s()]), "every step succeeds"),
+    "the wrong callback": (lambda x, y, text: mul.s(x, y).set(link=[note.si(text), noarg.s()]), "every step succeeds"),
+    "both immutable": (
+        lambda x, y, text: mul.s(x, y).set(link=[note.si(text), noarg.si()]),
+        "note gets the product, then the text",
+    ),
+    "the product made here": (
+        lambda x, y, text: mul.s(x, y).set(link=[note.si(text, x * y), noarg.si()]),
+        "note gets the product, then the text",
+    ),
+    "noarg left out": (lambda x, y, text: mul.s(x, y).set(link=note.s(text)), "each of the three tasks runs once"),
+    "note left out": (lambda x, y, text: mul.s(x, y).set(link=noarg.si()), "each of the three tasks runs once"),
+    "the second set wins": (
+        lambda x, y, text: mul.s(x, y).set(link=note.s(text)).set(link=noarg.si()),
+        "each of the three tasks runs once",
+    ),
+    "a chain": (lambda x, y, text: mul.s(x, y) | note.s(text) | noarg.si(), "the value is right"),
+    "on failure": (
+        lambda x, y, text: mul.s(x, y).set(link=note.s(text), link_error=noarg.si()),
+        "noarg runs",
+    ),
+    "side by side": (lambda x, y, text: group(mul.s(x, y), note.s(x * y, text), noarg.s()), "the value is right"),
+    "the callback returned": (lambda x, y, text: mul.s(x, y).link(note.s(text)), "the value is right"),
+    "sent": (
+        lambda x, y, text: mul.apply_async((x, y), link=[note.s(text), noarg.si()]),
+        "the answer gives a signature",
+    ),
+}
+
+# --- 03.5 meet a constraint -----------------------------------------------------------------------------------
+
+
+def by_link(x: int, y: int, factor: int, word: str) -> Any:
+    first = add.s(x, y)
+    first.link(note.si(word))
+    return chain(first, mul.s(factor))
+
+
+RIGHT_5: dict[str, Build] = {
+    "solution": lambda x, y, f, word: add.s(x, y).set(link=note.si(word)) | mul.s(f),
+    "link": by_link,
+    "the long form": lambda x, y, f, word: chain(
+        add.signature((y, x), link=note.signature((word,), immutable=True)), mul.s(y=f)
+    ),
+}
+WRONG_5: dict[str, tuple[Any, str]] = {
+    "skeleton": (lambda x, y, f, word: ..., "there is no answer yet"),
+    "as it was": (lambda x, y, f, word: add.s(x, y) | note.si(word) | mul.s(f), "the value is right"),
+    "mutable": (lambda x, y, f, word: add.s(x, y) | note.s(word) | mul.s(f), "the value is right"),
+    "without the note": (lambda x, y, f, word: add.s(x, y) | mul.s(f), "it sends three messages"),
+    "the note takes the sum": (
+        lambda x, y, f, word: add.s(x, y).set(link=note.s(word)) | mul.s(f),
+        "note gets the word alone",
+    ),
+    "the note last": (
+        lambda x, y, f, word: add.s(x, y) | mul.s(f).set(link=note.si(word)),
+        "note runs when the sum is there",
+    ),
+    "the note at the end of the chain": (
+        lambda x, y, f, word: add.s(x, y) | mul.s(f) | note.si(word),
+        "the value is right",
+    ),
+    "the note first": (
+        lambda x, y, f, word: note.si(word) | add.si(x, y) | mul.s(f),
+        "note runs when the sum is there",
+    ),
+    "the sum made here": (
+        lambda x, y, f, word: add.s(x, y).set(link=note.si(word)) | mul.si(x + y, f),
+        "add hands its sum on to mul",
+    ),
+    "the sum made here, in the chain": (
+        lambda x, y, f, word: add.s(x, y) | note.si(word) | mul.si(x + y, f),
+        "add hands its sum on to mul",
+    ),
+    "two callbacks": (
+        lambda x, y, f, word: add.s(x, y).set(link=[note.si(word), mul.s(f)]),
+        "the value is right",
+    ),
+    "a group": (lambda x, y, f, word: add.s(x, y) | group(note.si(word), mul.s(f)), "the value is right"),
+    "a chord": (lambda x, y, f, word: chord([add.s(x, y), note.s(word)], mul.s(f)), "the value is right"),
+    "the sum twice": (
+        lambda x, y, f, word: chain(add.s(x, y), note.si(word), add.si(x, y), mul.s(f)),
+        "it sends three messages",
+    ),
+    "called": (lambda x, y, f, word: mul(add(x, y), f), "the answer gives a signature"),
+}
+
+BANK: dict[str, tuple[dict[str, Any], dict[str, tuple[Any, str]]]] = {
+    "03.1": (RIGHT_1, WRONG_1),
+    "03.2": (RIGHT_2, WRONG_2),
+    "03.3": (RIGHT_3, WRONG_3),
+    "03.4": (RIGHT_4, WRONG_4),
+    "03.5": (RIGHT_5, WRONG_5),
+}
+
+
+@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (right, _) in BANK.items() for name in right])
+def test_right_answers_are_accepted(id: str, name: str) -> None:
+    began = time.monotonic()
+    verdict = labkit.check(id, BANK[id][0][name])
+    assert verdict.accepted, verdict
+    assert time.monotonic() - began < 2.5  # 1 s on a machine that does nothing else
+
+
+@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (_, wrong) in BANK.items() for name in wrong])
+def test_wrong_answers_are_told_what_is_wrong(id: str, name: str) -> None:
+    answer, says = BANK[id][1][name]
+    verdict = labkit.check(id, answer)
+    assert not verdict.accepted
+    assert says in verdict.what, verdict
+    assert verdict.expected or verdict.happened
+
+
+@pytest.mark.parametrize("id", BANK)
+@pytest.mark.parametrize("kind", ["ellipsis", "constant", "number", "none", "raises", "sent"])
+def test_what_is_no_answer_is_refused(id: str, kind: str) -> None:
+    sent: AsyncResult = add.delay(1, 1)
+    sent.get(timeout=5)
+    answers: dict[str, Any] = {
+        "ellipsis": ...,
+        "constant": lambda *_: add.s(1, 1) | mul.si(2, 2),
+        "number": 12,
+        "none": None,
+        "raises": raises,
+        "sent": sent,
+    }
+    verdict = labkit.check(id, answers[kind])
+    assert not verdict.accepted
+    assert verdict.what
+
+
+def test_an_endless_answer_is_only_reported() -> None:
+    def endless(*_: Any) -> Any:
+        while True:
+            pass
+
+    began = time.monotonic()
+    verdict = labkit.check("03.3", endless)
+    assert verdict.what == "building comes to an end"
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("id", BANK)
+def test_each_exercise_has_hints_that_get_plainer(id: str) -> None:
+    hints = [labkit.hint(id) for _ in range(4)]
+    assert len(set(hints)) >= 2
+    assert hints[-1] == hints[-2]
+
+
+def test_a_revealed_solution_is_no_progress() -> None:
+    labkit.check("03.3", RIGHT_3["solution"], reveal=True)
+    assert "lesson 03  ○○○○○" in labkit.progress()
+    labkit.check("03.3", RIGHT_3["solution"])
+    assert "lesson 03  ○○●○○" in labkit.progress()
