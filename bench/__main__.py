@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from bench import measure, scale, sending, starting
+from bench import crossing, measure, scale, sending, starting
 
-#: What can be measured, by name. The cost of recording across processes belongs here as soon as it is measured.
+#: What can be measured, by name.
 BENCHMARKS: Final[dict[str, Callable[[], Iterator[measure.Row]]]] = {
     "start": starting.start,
     "import": starting.imports,
     "chain": sending.chain,
     "chord": sending.chord,
+    "crossing": crossing.chord,
     "plan": scale.plan,
     "recording": scale.recording,
 }

@@ -19,9 +19,9 @@ MOST: Final = 1.15
 class Side:
     """A process of `bench.side`: ``lab``, ``plain`` or ``quick``, which need the URL of a broker."""
 
-    def __init__(self, kind: str, url: str = "") -> None:
+    def __init__(self, kind: str, url: str = "", module: str = "bench.side") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.side", kind],
+            [sys.executable, "-m", module, kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from celery.canvas import Signature
 
 from labkit import canvas
-from labkit.embed import counted, first_id
+from labkit.embed import counted, first_id, ids_in
 from labkit.graph import Edge, EdgeKind, Frame, Graph, Node, Outline
+from labkit.places import FLOW, Places
 from labkit.plan import Entry, Part, Planner
 
-_FLOW: Final = ("result", "order")
 
-
-class Grower:
+class Grower(Places):
     """Adds what was published to a graph: ids to planned nodes that had none, and nodes for what nobody planned."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.ids: dict[str, list[Node]] = defaultdict(list)
-        self._out: dict[str, list[Edge]] = defaultdict(list)
-        self._edges = 0
-        self._taken: set[str] = set()
+        super().__init__(graph)
         self._nesting: dict[str, int] = {}
         self._groups: dict[tuple[str | None, str], Frame] = {}
         self._bodies: dict[tuple[str, int], list[str]] = {}
         self._group_of: dict[str, str | None] = {}
-        self._after: dict[str | None, list[str]] = defaultdict(list)
-        self._outlines: dict[str, Outline] = {}
-        self._children: dict[str, int] = defaultdict(int)
-        for node in graph.nodes.values():
-            if node.id:
-                self.ids[node.id].append(node)
-        self._index()
-        if graph.outline:
-            self._outline(graph.outline)
 
     def messages(self, published: Iterable[Mapping[str, Any]], ignored: set[str]) -> None:
         """Place all messages, a parent before its children. ``ignored``: ids of tasks that ended by ``Ignore``."""
         waiting = list(published)
         coming = {fact["id"] for fact in waiting}
+        if any(fact["parent"] and fact["parent"] not in coming for fact in waiting):
+            # A body that never ran is the parent of its errbacks.
+            coming |= {id for fact in waiting for id in ids_in(fact["chain"], fact["chord"])}
         while waiting:
             later = []
             for fact in waiting:
@@ -78,7 +66,7 @@ class Grower:
             owner, kind = parents[0], "replaced"
         elif parents:
             owner, kind = parents[-1], "spawned"
-            node = self._planned(owner, fact["task"])
+            node = self._planned(owner, fact["task"], fact.get("inside"))
             if node:
                 self._name(node, id)
                 self._send(node, fact)
@@ -149,13 +137,11 @@ class Grower:
             if known and not (owner and owner.id == id and len(known) == 1 and known[0] is owner):
                 last = [known[-1].key]
                 continue
-            planned = self._planned(self.graph.nodes[last[-1]], step["task"]) if last else None
-            if planned and id:
-                self._name(planned, id)
-                last = [planned.key]
+            signature = canvas.as_signature(step)
+            if planned := self._match(signature, last):
+                last = planned
                 continue
             self._children[last[-1]] += 1
-            signature = canvas.as_signature(step)
             options = signature.options
             signature.options = {k: v for k, v in options.items() if k not in ("link", "link_error", "chord")}
             part = self._grow(signature, f"{last[-1]}~n{self._children[last[-1]] - 1}", Entry(tuple(last)), owner)
@@ -169,40 +155,51 @@ class Grower:
     def _join(self, last: list[str], chord: Any, owner: Node | None) -> None:
         """These nodes are headers of a chord; ``chord`` is its body as the message has it, or just its id if known."""
         id = chord if isinstance(chord, str) else first_id(chord)
-        ends = [key for key in last if not any(edge.kind in _FLOW for edge in self._out[key])]
+        nesting = 0 if isinstance(chord, str) else (chord.get("options") or {}).get("replaced_task_nesting") or 0
+        known, place = self.ids.get(id or ""), (id or "", nesting)
+        rest: list[Any] = []
+        if isinstance(chord, dict):
+            body = canvas.as_signature(chord)
+            rest = list(body.options.get("chain") or ())
+            if canvas.kind(body) == "chain":
+                body, *others = canvas.steps(body)
+                rest += others[::-1]
+            if not known and (planned := self._match(body, last)):
+                self._follow(planned, rest, None, owner)
+        ends = [key for key in last if not any(edge.kind in FLOW for edge in self._out[key])]
         if not ends or not id:
             return
-        nesting = 0 if isinstance(chord, str) else (chord.get("options") or {}).get("replaced_task_nesting") or 0
-        known = self.ids.get(id)
-        place = (id, nesting)
         if place not in self._bodies and (not known or nesting > self._nesting.get(known[-1].key, 0)):
             if isinstance(chord, str):
                 return
             frame = next(
                 (frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0]
             )
-            signature = canvas.as_signature(chord)
-            rest = list(signature.options.get("chain") or ())
-            if canvas.kind(signature) == "chain":
-                first, *others = canvas.steps(signature)
-                signature, rest = first, rest + others[::-1]
-            part = self._grow(signature, f"{frame}.b", Entry(), owner)
+            part = self._grow(body, f"{frame}.b", Entry(), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
             self._bodies[place] = part.first
             self._attach(owner, "result", part.outline)
             self._follow(part.last, rest, None, owner)
-        for body in self._bodies.get(place) or [self.ids[id][-1].key]:
-            passes = not any(edge.target == body and not edge.passes_value for edge in self.graph.edges)
-            self.graph.edges += [Edge(key, body, "result" if passes else "order", passes) for key in ends]
-            self.graph.nodes[body].partial = passes and self.graph.nodes[body].sent is None
+        for target in self._bodies.get(place) or self._beside(self.ids[id][-1].key):
+            passes = not any(edge.target == target and not edge.passes_value for edge in self.graph.edges)
+            self.graph.edges += [Edge(key, target, "result" if passes else "order", passes) for key in ends]
+            if target in self.graph.nodes:
+                self.graph.nodes[target].partial = passes and self.graph.nodes[target].sent is None
         self._index()
+
+    def _beside(self, body: str) -> list[str]:
+        """All tasks that start where this body does (one, or the members of a group), or the frame in front of them."""
+        source = next((edge.source for edge in self.graph.edges if edge.target == body and edge.kind in FLOW), None)
+        if source is None or source in self.graph.frames:
+            return [source or body]
+        return [edge.target for edge in self._out[source] if edge.kind in FLOW]
 
     def _take_over(self, owner: Node, node: Node) -> None:
         """A replacement has the id of the task it replaces, and all that came after that comes after it."""
         moved = []
         for edge in self.graph.edges:
-            if edge.source == owner.key and edge.kind in (*_FLOW, "callback", "errback"):
+            if edge.source == owner.key and edge.kind in (*FLOW, "callback", "errback"):
                 edge = Edge(node.key, edge.target, edge.kind, edge.passes_value)
             moved.append(edge)
         self.graph.edges = moved
@@ -220,113 +217,11 @@ class Grower:
             key = f"{base}~g{self._children[base]}"
             self._children[base] += 1
             frame = Frame(key, "header" if fact["chord"] else "group")
-            if owner and any(owner.key in self.graph.leaves(each.key) for each in self.graph.frames.values()):
-                frame.parent = None
             self._groups[place] = self.graph.frames[key] = frame
             outline = Outline(frame.kind, key)
             self._outlines[key] = outline
             self._attach(owner, kind, [outline])
         return self._groups[place]
-
-    # --- places in the plan ---------------------------------------------------------------------------------
-
-    def _successors(self, key: str) -> Iterator[Edge]:
-        for edge in self._out[key]:
-            if edge.target in self.graph.frames:
-                yield from self._out[edge.target]
-            else:
-                yield edge
-
-    def _planned(self, owner: Node, task: str) -> Node | None:
-        """The node behind ``owner`` that has no id yet and waits for a message of this task."""
-        errback = None
-        for edge in self._successors(owner.key):
-            node = self.graph.nodes[edge.target]
-            if node.task != task or node.role == "map":
-                continue
-            if node.id is None and node.key not in self._taken:
-                if edge.kind == "errback":
-                    self._move(node, owner)
-                return node
-            if edge.kind == "errback":
-                errback = node
-        return self._again(errback, owner) if errback and errback.id is not None else None
-
-    def errback(self, owner: Node | None, task: str) -> Node:
-        """The node of an errback that was called inline, where the task ``owner`` failed."""
-        again = None
-        for edge in self._successors(owner.key) if owner else ():
-            node = self.graph.nodes[edge.target]
-            if edge.kind == "errback" and node.task == task:
-                if node.id is None and node.key not in self._taken:
-                    self._taken.add(node.key)
-                    if owner:
-                        self._move(node, owner)
-                    return node
-                again = node
-        if again and owner:
-            return self._again(again, owner)
-        key = f"{owner.key if owner else ''}~e{len(self._taken)}"
-        self._taken.add(key)
-        node = Node(key, task, role="errback", planned=False)
-        self.graph.nodes[key] = node
-        if owner:
-            self.graph.edges.append(Edge(owner.key, key, "errback", False))
-            self._attach(owner, "errback", [Outline("errback", key)])
-        return node
-
-    def _again(self, errback: Node, owner: Node) -> Node:
-        """One errback of a canvas called once more: a node of its own."""
-        key = f"{errback.key}~{self._children[errback.key]}"
-        self._children[errback.key] += 1
-        node = Node(key, errback.task, args=errback.args, role="errback", planned=False)
-        self.graph.nodes[key] = node
-        self._after[owner.key].append(key)
-        self.graph.edges.append(Edge(owner.key, key, "errback", False))
-        self._taken.add(key)
-        self._attach(owner, "errback", [Outline("errback", key)])
-        self._index()
-        return node
-
-    def _name(self, node: Node, id: str) -> None:
-        node.id = id
-        self.ids[id].append(node)
-
-    # --- bookkeeping ----------------------------------------------------------------------------------------
-
-    def _index(self) -> None:
-        for edge in self.graph.edges[self._edges :]:
-            self._out[edge.source].append(edge)
-        self._edges = len(self.graph.edges)
-
-    def _outline(self, outline: Outline) -> None:
-        self._outlines[outline.key] = outline
-        for child in outline.children:
-            self._outline(child)
-
-    def _attach(self, owner: Node | None, kind: str, parts: list[Outline]) -> None:
-        for part in parts:
-            if owner and kind in ("spawned", "replaced", "errback") and part.kind == "task":
-                part.kind = kind
-            self._outlines[part.key] = part
-        if owner and owner.key in self._outlines:
-            self._outlines[owner.key].children += parts
-        elif self.graph.outline is None and len(parts) == 1:
-            self.graph.outline = parts[0]
-        else:
-            if self.graph.outline is None or self.graph.outline.kind != "messages":
-                before = [self.graph.outline] if self.graph.outline else []
-                self.graph.outline = Outline("messages", "", before)
-            self.graph.outline.children += parts
-
-    def _move(self, errback: Node, owner: Node) -> None:
-        """In the outline an errback hangs where it was called."""
-        outline, root = self._outlines.get(errback.key), self.graph.outline
-        if outline is None or root is None or owner.key not in self._outlines:
-            return
-        if outline in root.children:
-            root.children.remove(outline)
-            self._outlines[owner.key].children.append(outline)
 
     def _order(self) -> None:
         """The plan's nodes first, as numbered there; then what was decided at run time, by parent, not by time."""

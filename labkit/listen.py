@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import weakref
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.app import trace
 from celery.backends.base import Backend
 from celery.canvas import Signature
 from celery.exceptions import Reject, TaskRevokedError
@@ -24,6 +26,9 @@ _log: Final = logging.getLogger("labkit.listen")
 KEPT_APART: Final = 20_000
 
 _QUIET: Final = frozenset({"celery.backend_cleanup"})
+
+#: Where Celery sends what comes after a body: callbacks, errbacks, the next step, the body of a chord.
+_AFTER: Final = frozenset({trace.__file__, Backend.mark_as_done.__code__.co_filename})
 
 
 class Listener:
@@ -142,7 +147,8 @@ class Listener:
         self.unsent()
         if headers.get("task") in _QUIET:
             return
-        id, parent = headers["id"], headers.get("parent_id")
+        failed = getattr(self._local, "failed", None)  # Celery gives no parent to what an errback sends after a Reject
+        id, parent = headers["id"], headers.get("parent_id") or failed
         recording = self.recording_of(id, parent, headers.get("root_id"))
         known = recording.known
         args, kwargs, embed = body
@@ -163,6 +169,7 @@ class Listener:
             args=snapshot(list(args)) if args else [],
             kwargs=snapshot(dict(kwargs)) if kwargs else {},
             parent=parent,
+            inside=bool(parent) and (failed is not None or _in_body()),
             group=headers.get("group"),
             retries=headers.get("retries") or 0,
             nesting=headers.get("replaced_task_nesting") or 0,
@@ -281,12 +288,14 @@ class _Watched(Signature):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         signature, listener, failed, exc = self._watch
         started, error = time.time(), None
+        listener._local.failed = failed
         try:
             return signature(*args, **kwargs)
         except Exception as raised:
             error = _error(raised)
             raise
         finally:
+            listener._local.failed = None
             _safe(listener.recording_of(failed).add)(
                 "errback", failed, task=self.task, exception=type(exc).__name__, error=error, at=started
             )
@@ -305,6 +314,16 @@ def _safe(function: Callable[..., Any]) -> Callable[..., None]:
             _log.debug("a fact was lost", exc_info=True)
 
     return safe
+
+
+def _in_body() -> bool:
+    """Whether the body of a task sends what is being published; else it is Celery, with what comes after the body."""
+    frame, below = sys._getframe(1), ""
+    while frame.f_code.co_name != "trace_task":
+        if frame.f_back is None:
+            return False
+        frame, below = frame.f_back, frame.f_code.co_filename
+    return below not in _AFTER
 
 
 def _error(exception: BaseException | Any) -> str:

@@ -115,6 +115,7 @@ class EmbeddedWorker:
         With ``alone`` nobody else is on the broker, and it is told to answer at once: a consumer that closes first
         reads the answer to its last request, which the broker may hold back for a second.
         """
+        channels = self._channels()
         if self.alive and self._controller is not None and self._wake is not None:
             worker_state.should_stop = 0
             with suppress(OSError):
@@ -128,12 +129,25 @@ class EmbeddedWorker:
         hub = getattr(self._controller, "hub", None)
         if hub is not None and not self.alive:
             hub.close()
+            for channel in channels:
+                with suppress(Exception):
+                    channel._disconnect_pools()
         self._controller = None
         if self._wake is not None:
             self._wake.close()
             self._wake = None
         while self._undo:
             self._undo.pop()()
+
+    def _channels(self) -> list[Any]:
+        """The worker's channels.
+
+        One that closes with messages not acknowledged opens a connection to give them back, and leaves it open
+        (kombu/transport/redis.py: Channel.close).
+        """
+        with suppress(Exception):  # there is no consumer yet, or another transport
+            return list(self._controller.consumer.connection.transport.channels)
+        return []
 
     # --- tasks defined in cells -----------------------------------------------------------------------------
 

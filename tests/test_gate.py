@@ -65,6 +65,7 @@ def lab(the_lab: labkit.Lab) -> Iterator[labkit.Lab]:
     go_on.set()
     if the_lab.running:
         the_lab.resume()
+        assert all(recording.over.wait(10) for recording in the_lab._active)
         wait_until(lambda: not the_lab.gate.running and not the_lab.queue().unacknowledged and not the_lab.queue())
 
 

@@ -229,7 +229,7 @@ def test_after_an_interrupt_of_a_wait_it_goes_on_working(wait: str, kernel: Kern
 
 
 def test_after_interrupts_of_runs_at_any_moment_it_goes_on_working(kernel: Kernel) -> None:
-    for _ in range(6):
+    for _ in range(4):
         interrupted(
             kernel,
             "print('waiting', flush=True)\nwhile True:\n"

@@ -28,6 +28,7 @@ def lab(the_lab: labkit.Lab) -> Iterator[labkit.Lab]:
     the_lab.pause()
     yield the_lab
     the_lab.resume()
+    assert all(recording.over.wait(10) for recording in the_lab._active)
     wait_for(the_lab, unacknowledged=0)
 
 

@@ -25,6 +25,7 @@ from tasks import add, app, mul, xsum
 def whose(*args): return os.getpid()
 """
 STARTED = "lab = labkit.start()\n"
+ALONE = "import labkit.remote\nlabkit.remote.SAY = 0.1\n"  # nobody will answer
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +77,9 @@ def worker(server: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def kernel(script: str, url: str, **environment: str) -> subprocess.Popen[str]:
     """A process that runs the script after the first cells, with what is at the URL as its broker."""
     started = "" if "labkit.start(" in script else STARTED
+    alone = "" if url.endswith("/2") else ALONE
     return subprocess.Popen(
-        [sys.executable, "-c", f"{CELLS}{started}{script}"],
+        [sys.executable, "-c", f"{CELLS}{alone}{started}{script}"],
         cwd=ROOT,
         env=os.environ | {"LABKIT_BROKER_URL": url} | environment,
         stdin=subprocess.PIPE,

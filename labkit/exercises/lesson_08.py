@@ -1,0 +1,387 @@
+"""Lesson 08, error propagation: what must still run, and what must not, when a task fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import chain, chord, signature
+from celery.canvas import Signature
+
+from labkit.graph import Graph, Node
+from labkit.plan import plan
+from labkit.practice import Refused, Trial, exercise
+from labkit.run import Run
+
+# --- what the checks share ----------------------------------------------------------------------------------
+
+
+def _task(name: str, *args: Any, app: Any) -> Signature:
+    return signature(f"tasks.{name}", args=args, app=app)
+
+
+def _built(trial: Trial, answer: Any, given: Any) -> Any:
+    """What the learner's function gives; an unfilled ``...`` is told as such."""
+    if answer is None or isinstance(answer, dict):
+        trial.refuse("the answer is a function", "a function that returns a canvas, made with def", f"{answer!r:.60}")
+    try:
+        built = trial.call(answer, given)
+    except Refused as no:
+        if "ellipsis" in no.happened.lower():
+            trial.refuse("there is no answer yet", "your own code in place of ...")
+        raise
+    if built is ...:
+        trial.refuse("there is no answer yet", "your own code in place of ...")
+    return built
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _calls(run: Run) -> str:
+    return ", ".join(map(repr, run.messages[:8])) + (" …" if len(run.messages) > 8 else "")
+
+
+def _named(graph: Graph, name: str) -> list[Node]:
+    return [node for node in graph.nodes.values() if node.task == f"tasks.{name}"]
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
+
+
+def _number(graph: Graph, node: Node) -> str:
+    return f"{graph.number(node.key)} {_short(node.task)}"
+
+
+def _steps(graph: Graph) -> list[str]:
+    """The names of a workflow's own tasks: what is sent for a callback or an errback is left out."""
+    aside: set[str] = set()
+    edges = list(graph.task_edges())
+    for node in graph.nodes.values():
+        before = [edge for edge in edges if edge.target == node.key]
+        if any(edge.kind in ("callback", "errback") or edge.source in aside for edge in before):
+            aside.add(node.key)
+    return [_short(node.task) for node in graph.nodes.values() if node.key not in aside]
+
+
+def _positive(app: Any) -> str:
+    """The name of a task that lets an amount pass, or fails."""
+    name = "lab.exercise.positive"
+    if name not in app.tasks:
+
+        @app.task(name=name)
+        def positive(amount: float) -> float:
+            if amount < 1:
+                raise ValueError("nothing to pay")
+            return amount
+
+    return name
+
+
+def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, dict[str, Graph]]:
+    """Run a chord that divides 60 by each number, and refuse it unless it has a header task for each and a body."""
+    run = trial.run(_built(trial, answer, list(numbers)))
+    graph, app = run.graph, run.lab.app
+    wanted = chord([_task("ident", number, app=app) for number in numbers], _task("note", app=app))
+    pictures = {"wanted": plan(wanted), "got": graph}
+    bodies = [node for node in graph.nodes.values() if node.role == "body"]
+    for node in graph.nodes.values():
+        if node.state == "failed" and node.role == "header":
+            then = "; the body never ran" if any(body.state == "never ran" for body in bodies) else ""
+            trial.refuse(
+                f"no header fails for {numbers}",
+                "the error is caught in the task that divides",
+                f"{_number(graph, node)} failed: {node.error}{then}",
+                **pictures,
+            )
+    trial.expect(
+        len(run.messages) == len(numbers) + 1,
+        "one message for each number and one for the body",
+        f"{len(numbers) + 1} messages for {numbers}",
+        f"{len(run.messages)}: {_calls(run)}",
+        **pictures,
+    )
+    headers = [node for node in graph.nodes.values() if node.role == "header"]
+    given = [number for node in headers for number in (*node.args, *node.kwargs.values())]
+    trial.expect(
+        len(bodies) == 1 and len(headers) == len(numbers),
+        "the divisions run side by side, and one body takes them all",
+        f"a header of {len(numbers)} and a body",
+        _calls(run),
+        **pictures,
+    )
+    trial.expect(
+        sorted(each for each in given if isinstance(each, int | float)) == sorted(numbers),
+        "each number travels to a task of its own",
+        f"the numbers {numbers} in the messages",
+        _calls(run),
+        **pictures,
+    )
+    passing = [edge for edge in graph.task_edges() if edge.target == bodies[0].key and edge.passes_value]
+    trial.expect(
+        len(passing) == len(numbers),
+        "the body takes what the header returned",
+        "a list with something for each number",
+        "a body that gets nothing from before",
+        **pictures,
+    )
+    return run, bodies[0], pictures
+
+
+# --- the exercises ------------------------------------------------------------------------------------------
+
+
+@exercise(
+    "08.1",
+    "put in order",
+    "what shall not run for a bad amount comes after the piece that may fail",
+    "the amount is known when the fee is off: D, E, and then positive",
+)
+def put_in_order(answer: Any, trial: Trial) -> None:
+    """A check of the amount before anything is done with it."""
+    letters = list(answer) if isinstance(answer, list | tuple | str) else None
+    if letters is None or isinstance(answer, dict) or not all(isinstance(each, str) for each in letters):
+        trial.refuse("the answer is a list of letters", '["A", "B", …] in the right order', f"{answer!r:.60}")
+        return
+    once = sorted(letters) == list("ABCDE")
+    trial.expect(once, "each piece is used once", "the letters A to E", " ".join(letters) or "none")
+    trial.expect(
+        letters[0] == "D",
+        "the first step has all its arguments",
+        "D, which needs nothing from before",
+        f"{letters[0]}, which waits for a value from before",
+    )
+    app = trial.lab.app
+    positive = _positive(app)
+    x, y, fee = trial.random.randint(3, 9), trial.random.randint(3, 9), trial.random.randint(2, 5)
+    low, small = trial.random.randint(1, 4), trial.random.randint(1, 4)
+    too_much = low + small + trial.random.randint(1, 9)
+    for a, b, off in ((x, y, fee), (low, small, too_much)):
+        pieces = {
+            "A": _task("note", "paid", app=app),
+            "B": _task("mul", 10, app=app),
+            "C": signature(positive, app=app),
+            "D": _task("add", a, b, app=app),
+            "E": _task("sub", off, app=app),
+        }
+        run = trial.run(chain(*(pieces[letter] for letter in letters)))
+        graph, amount = run.graph, a + b - off
+        pictures = {"wanted": plan(chain(*(pieces[letter] for letter in "DECBA"))), "got": graph}
+        shown = f"add({a}, {b}), a fee of {off}"
+        if amount > 0:
+            trial.expect_value(run, [amount * 10, "paid"], shown)
+            continue
+        trial.expect(
+            isinstance(trial.value(run), ValueError),
+            f"an amount of {amount} is refused",
+            f"positive fails for {shown}",
+            f"the value {_shown(trial.value(run))}",
+            **pictures,
+        )
+        ran = [_short(node.task) for node in graph.nodes.values() if node.started]
+        late = [name for name in ("mul", "note") if name in ran]
+        trial.expect(
+            not late,
+            "nothing is done with an amount that is refused",
+            f"add, sub and positive run for {shown}",
+            f"{', '.join(late)} ran too",
+            **pictures,
+        )
+
+
+@exercise(
+    "08.2",
+    "fill in",
+    "an errback on one step is called for that step only; a chain can have one too",
+    "on_error gives the workflow back, link_error gives the errback: (a | b | c).on_error(…)",
+)
+def fill_in(answer: Any, trial: Trial) -> None:
+    """One report, whichever step fails."""
+    app = trial.lab.app
+    for bad in (None, 0, 1, 2):
+        x, y, factor, less = (trial.random.randint(2, 30) for _ in range(4))
+        steps = [_task("add", x, y, app=app), _task("mul", factor, app=app), _task("sub", less, app=app)]
+        if bad is not None:
+            steps[bad] = _task("fail", app=app)
+        names = [_short(step.task) for step in steps]
+        built = _built(trial, answer, [step.clone() for step in steps])
+        planned = _steps(trial.plan(built))
+        wanted = chain(*steps)
+        wanted.link_error(_task("report_error", app=app))
+        trial.expect(
+            planned == names,
+            "the workflow is the three steps, one after the other",
+            " | ".join(names),
+            ", ".join(planned) or "no step",
+            wanted=plan(wanted),
+            got=plan(built),
+        )
+        run = trial.run(built)
+        graph = run.graph
+        pictures = {"wanted": plan(wanted), "got": graph}
+        reports = [message for message in run.messages if message.task == "tasks.report_error"]
+        if bad is None:
+            trial.expect(
+                not reports,
+                "nothing is reported when no step fails",
+                "three messages, no report_error",
+                _calls(run),
+                **pictures,
+            )
+            trial.expect_value(run, (x + y) * factor - less, f"{' | '.join(map(repr, steps))}")
+            continue
+        place = ("first", "second", "third")[bad]
+        (failed,) = [node for node in graph.nodes.values() if node.task == "tasks.fail"]
+        trial.expect(
+            isinstance(trial.value(run), ValueError) and failed.started is not None,
+            f"the steps run up to the {place}, which fails",
+            "ValueError: boom",
+            _shown(trial.value(run)),
+            **pictures,
+        )
+        trial.expect(
+            bool(reports),
+            f"it is reported when the {place} step fails",
+            "a message with report_error",
+            f"only {_calls(run)}",
+            **pictures,
+        )
+        trial.expect(
+            len(reports) == 1,
+            f"it is reported once when the {place} step fails",
+            "one message with report_error",
+            f"{len(reports)}: {_calls(run)}",
+            **pictures,
+        )
+        told = reports[0].args[0] if reports[0].args else None
+        trial.expect(
+            told == failed.id,
+            "the report names the step that failed",
+            f"report_error({graph.number(failed.key)})",
+            graph.name_ids(repr(told)),
+            **pictures,
+        )
+
+
+@exercise(
+    "08.3",
+    "write",
+    "catch the error in the task that divides, and return something that stands for 'none'",
+    "the body gets a list with None in it: sum what is not None, count what is",
+)
+def write(answer: Any, trial: Trial) -> None:
+    """The sum of what could be divided, and the number of what could not."""
+    for zeros in (1, 0, trial.random.randint(2, 3), None):
+        good = 0 if zeros is None else trial.random.randint(2, 4)
+        numbers = [trial.random.choice((1, 2, 3, 4, 5, 6)) for _ in range(good)] + [0] * (2 if zeros is None else zeros)
+        trial.random.shuffle(numbers)
+        run, _, pictures = _divides(trial, answer, numbers)
+        right = [sum(60 / number for number in numbers if number), numbers.count(0)]
+        value = trial.value(run)
+        same = (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(isinstance(each, int | float) and not isinstance(each, bool) for each in value)
+            and all(abs(one - other) < 1e-6 for one, other in zip(value, right, strict=True))
+        )
+        trial.expect(same, f"the value is right for {numbers}", repr(right), _shown(value), **pictures)
+
+
+@exercise(
+    "08.4",
+    "repair",
+    "a step after the body runs only if all went well. What is called when a task has ended well, and what when not?",
+    "the body can have both, a callback and an errback: its errback is called when a header fails too",
+    "body = xsum.s().on_error(noarg.si()), then body.link(noarg.si())",
+)
+def repair(answer: Any, trial: Trial) -> None:
+    """A lock that is opened whatever fails."""
+    app = trial.lab.app
+    a, b, c = (trial.random.randint(2, 50) for _ in range(3))
+    seconds = 0.25  # how long the slowest header takes, where one fails at once
+    well = [_task("add", a, b, app=app), _task("slow", 0, c, app=app)]
+    cases = {
+        "when all goes well": well,
+        "when a header fails": [well[0], _task("slow", seconds, c, app=app), _task("fail", app=app)],
+        "when two headers fail": [_task("fail", app=app), *well, _task("fail", app=app)],
+        "when the body fails": [*well, _task("note", a, app=app)],
+    }
+    for case, header in cases.items():
+        run = trial.run(_built(trial, answer, [each.clone() for each in header]))
+        graph = run.graph
+        body = _task("xsum", app=app)
+        body.link(_task("noarg", app=app).set(immutable=True))
+        body.link_error(_task("noarg", app=app).set(immutable=True))
+        pictures = {"wanted": plan(chord(header, body)), "got": graph}
+        headers = [node for node in graph.nodes.values() if node.role == "header"]
+        names = sorted(_short(each.task) for each in header)
+        trial.expect(
+            sorted(_short(node.task) for node in headers) == names and len(_named(graph, "xsum")) == 1,
+            "the header and its body are as they were",
+            f"a header of {', '.join(names)}, and xsum as body",
+            _calls(run),
+            **pictures,
+        )
+        if case == "when all goes well":
+            trial.expect_value(run, a + b + c, f"{header}")
+        opened = [node for node in _named(graph, "noarg") if node.state == "succeeded"]
+        trial.expect(
+            len(opened) > 0,
+            f"the lock is opened {case}",
+            "noarg runs once",
+            "noarg never ran" + ("" if not _named(graph, "noarg") else _why(graph)),
+            **pictures,
+        )
+        trial.expect(
+            len(opened) == 1,
+            f"the lock is opened once {case}",
+            "noarg runs once",
+            f"it ran {len(opened)} times",
+            **pictures,
+        )
+        (slow,) = _named(graph, "slow")
+        # Its end cannot be asked for: what follows the last header is sent just before that is told to have ended.
+        ended = (slow.started or 0.0) + float(slow.args[0])
+        trial.expect(
+            (opened[0].started or 0.0) >= ended - 0.01,
+            f"the lock is opened after the last header {case}",
+            "noarg waits for the slowest header",
+            "it ran while a header was still running",
+            **pictures,
+        )
+
+
+def _why(graph: Graph) -> str:
+    for node in _named(graph, "noarg"):
+        if node.error:
+            return f": {node.error:.100}"
+    return ""
+
+
+@exercise(
+    "08.5",
+    "meet a constraint",
+    "as in exercise 3: the header never fails, it returns a marker",
+    "the body counts the markers, raises ValueError if they are more than half, else returns the smallest of the rest",
+)
+def meet_a_constraint(answer: Any, trial: Trial) -> None:
+    """The smallest of what worked, if at least half did."""
+    few = trial.random.randint(2, 3)
+    for good, zeros in ((4, 1), (3, 0), (few, few), (1, 2), (few, few + 1), (0, 2)):
+        numbers = [trial.random.choice((1, 2, 3, 4, 5, 6)) for _ in range(good)] + [0] * zeros
+        trial.random.shuffle(numbers)
+        run, body, pictures = _divides(trial, answer, numbers)
+        value = trial.value(run)
+        if zeros > good:
+            trial.expect(
+                body.state == "failed" and (body.error or "").startswith("ValueError"),
+                f"the body raises ValueError for {numbers}",
+                f"a failure: {zeros} of {len(numbers)} did not work",
+                f"the body failed: {body.error}" if body.state == "failed" else f"the value {_shown(value)}",
+                **pictures,
+            )
+            continue
+        right = min(60 / number for number in numbers if number)
+        same = isinstance(value, int | float) and abs(value - right) < 1e-6
+        trial.expect(same, f"the value is right for {numbers}", repr(right), _shown(value), **pictures)

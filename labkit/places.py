@@ -1,0 +1,158 @@
+"""The places of a plan that have no id before they are sent, and which of them a message stands for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from celery.canvas import Signature
+
+from labkit.graph import Edge, Graph, Node, Outline
+from labkit.plan import Entry, Planner
+
+#: The edges from a step to the next, from a header to its body.
+FLOW: Final = ("result", "order")
+
+
+class Places:
+    """A graph that is being filled: its nodes by id, what leaves each node, and its outline by key."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.ids: dict[str, list[Node]] = defaultdict(list)
+        self._out: dict[str, list[Edge]] = defaultdict(list)
+        self._edges = 0
+        self._taken: set[str] = set()
+        self._after: dict[str | None, list[str]] = defaultdict(list)
+        self._outlines: dict[str, Outline] = {}
+        self._children: dict[str, int] = defaultdict(int)
+        for node in graph.nodes.values():
+            if node.id:
+                self.ids[node.id].append(node)
+        self._index()
+        if graph.outline:
+            self._outline(graph.outline)
+
+    def _successors(self, key: str) -> Iterator[Edge]:
+        for edge in self._out[key]:
+            if edge.target in self.graph.frames:
+                yield from self._out[edge.target]
+            else:
+                yield edge
+
+    def _planned(self, owner: Node, task: str, inside: bool | None = None) -> Node | None:
+        """The node behind ``owner`` without an id that waits for a message of this task, sent ``inside`` its body."""
+        errback = None
+        for edge in self._successors(owner.key):
+            node = self.graph.nodes[edge.target]
+            if node.task != task or node.role == "map" or inside is (edge.kind != "spawned"):
+                continue
+            if node.id is None and node.key not in self._taken:
+                if edge.kind == "errback":
+                    self._move(node, owner)
+                return node
+            if edge.kind == "errback":
+                errback = node
+        return self._again(errback, owner) if errback and errback.id is not None else None
+
+    def _match(self, part: Signature, last: Sequence[str]) -> list[str]:
+        """The planned nodes behind ``last`` that a part of a message stands for: they get its ids. Returns its ends."""
+        for edge in self._successors(last[0]) if last else ():
+            key = edge.target if edge.kind in FLOW and self.graph.nodes[edge.target].id is None else ""
+            while key:
+                placed = _Placed(ids=False)
+                ends = placed.walk(part, key, Entry()).last
+                found = placed.graph.nodes
+                if found and all(self._is(node) for node in found.values()):
+                    for node in found.values():
+                        if node.id:
+                            self._name(self.graph.nodes[node.key], node.id)
+                    return ends
+                key = key.rpartition(".")[0]
+        return []
+
+    def _is(self, other: Node) -> bool:
+        mine = self.graph.nodes.get(other.key)
+        return mine is not None and mine.task == other.task and mine.id in (None, other.id)
+
+    def errback(self, owner: Node | None, task: str) -> Node:
+        """The node of an errback that was called inline, where the task ``owner`` failed."""
+        again = None
+        for edge in self._successors(owner.key) if owner else ():
+            node = self.graph.nodes[edge.target]
+            if edge.kind == "errback" and node.task == task:
+                if node.id is None and node.key not in self._taken:
+                    self._taken.add(node.key)
+                    if owner:
+                        self._move(node, owner)
+                    return node
+                again = node
+        if again and owner:
+            return self._again(again, owner)
+        key = f"{owner.key if owner else ''}~e{len(self._taken)}"
+        self._taken.add(key)
+        node = Node(key, task, role="errback", planned=False)
+        self.graph.nodes[key] = node
+        if owner:
+            self.graph.edges.append(Edge(owner.key, key, "errback", False))
+            self._attach(owner, "errback", [Outline("errback", key)])
+        return node
+
+    def _again(self, errback: Node, owner: Node) -> Node:
+        """One errback of a canvas called once more: a node of its own."""
+        key = f"{errback.key}~{self._children[errback.key]}"
+        self._children[errback.key] += 1
+        node = Node(key, errback.task, args=errback.args, role="errback", planned=False)
+        self.graph.nodes[key] = node
+        self._after[owner.key].append(key)
+        self.graph.edges.append(Edge(owner.key, key, "errback", False))
+        self._taken.add(key)
+        self._attach(owner, "errback", [Outline("errback", key)])
+        self._index()
+        return node
+
+    def _name(self, node: Node, id: str) -> None:
+        node.id = id
+        self.ids[id].append(node)
+
+    def _index(self) -> None:
+        for edge in self.graph.edges[self._edges :]:
+            self._out[edge.source].append(edge)
+        self._edges = len(self.graph.edges)
+
+    def _outline(self, outline: Outline) -> None:
+        self._outlines[outline.key] = outline
+        for child in outline.children:
+            self._outline(child)
+
+    def _attach(self, owner: Node | None, kind: str, parts: list[Outline]) -> None:
+        for part in parts:
+            if owner and kind in ("spawned", "replaced", "errback") and part.kind == "task":
+                part.kind = kind
+            self._outlines[part.key] = part
+        if owner and owner.key in self._outlines:
+            self._outlines[owner.key].children += parts
+        elif self.graph.outline is None and len(parts) == 1:
+            self.graph.outline = parts[0]
+        else:
+            if self.graph.outline is None or self.graph.outline.kind != "messages":
+                before = [self.graph.outline] if self.graph.outline else []
+                self.graph.outline = Outline("messages", "", before)
+            self.graph.outline.children += parts
+
+    def _move(self, errback: Node, owner: Node) -> None:
+        """In the outline an errback hangs where it was called."""
+        outline, root = self._outlines.get(errback.key), self.graph.outline
+        if outline is None or root is None or owner.key not in self._outlines:
+            return
+        if outline in root.children:
+            root.children.remove(outline)
+            self._outlines[owner.key].children.append(outline)
+
+
+class _Placed(Planner):
+    """Tells the keys that a part has at a place, its callbacks and errbacks left out."""
+
+    def _links(self, *_: Any, **__: Any) -> None:
+        pass

@@ -1,0 +1,277 @@
+// The drawing: boxes laid out by Graphviz, whose colours, borders, glyphs and lines of text change in place.
+
+import { GLYPHS } from "./fold.js";
+import { details, outcome, times } from "./meaning.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const FONT = '"DejaVu Sans", Verdana, sans-serif';
+const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
+
+/** `text` with its middle left out if it is wider than `width` pixels in letters of `size`. */
+export function cutTo(text, width, size) {
+  ruler.font = `${size}px ${FONT}`;
+  const whole = ruler.measureText(text).width;
+  if (whole <= width) return text;
+  const letters = [...text];
+  for (let kept = Math.max(1, Math.floor((letters.length * width) / whole)); kept > 1; kept -= 1) {
+    const tail = (kept - 1) >> 1;
+    const cut = `${letters.slice(0, kept - 1 - tail).join("")}…${tail ? letters.slice(-tail).join("") : ""}`;
+    if (ruler.measureText(cut).width <= width) return cut;
+  }
+  return "…";
+}
+
+function numbersIn(path) {
+  const found = path.getAttribute("d").match(/-?[\d.]+/g).map(Number);
+  const xs = found.filter((_, place) => place % 2 === 0);
+  const ys = found.filter((_, place) => place % 2 === 1);
+  return { x: Math.min(...xs), y: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
+}
+
+/** What a frame counts: its parallel parts, each a list of nodes that follow each other. */
+export function partsOf(shape) {
+  const first = shape.nodes.length;
+  const inside = (member) => (member < first ? [member] : shape.frames[member - first].members.flatMap(inside));
+  return shape.frames.map((frame, place) => {
+    const members = inside(first + place);
+    if (["map", "starmap", "chunks"].includes(frame.kind)) {
+      return members.filter((each) => shape.nodes[each].role === "map").map((each) => [each]);
+    }
+    const counted = members.filter((each) => !["callback", "errback"].includes(shape.nodes[each].role));
+    const root = new Map(counted.map((each) => [each, each]));
+    const find = (each) => {
+      while (root.get(each) !== each) each = root.get(each);
+      return each;
+    };
+    for (const [source, target, kind] of shape.edges) {
+      const ends = [source, target].map((end) => inside(end).filter((each) => root.has(each)));
+      if (kind === "errback" || !ends[0].length || !ends[1].length || source === first + place || target === first + place) continue;
+      for (const end of ends.flat()) root.set(find(end), find(ends[0][0]));
+    }
+    const parts = new Map();
+    for (const each of counted) parts.set(find(each), [...(parts.get(find(each)) ?? []), each]);
+    return [...parts.values()];
+  });
+}
+
+export class Drawing {
+  /** `chosen(node)`: a box was pressed; `opened(box)`: a stack was. */
+  constructor(host, { chosen, opened }) {
+    this.host = host;
+    this.chosen = chosen;
+    this.opened = opened;
+    this.scale = 1;
+    this.at = [0, 0];
+    this.moved = false;
+    this.pan();
+  }
+
+  /** A new shape: draw it. */
+  lay(shape) {
+    this.shape = shape;
+    const parsed = new DOMParser().parseFromString(shape.svg, "image/svg+xml").documentElement;
+    this.svg = document.importNode(parsed, true);
+    this.svg.setAttribute("role", "group");
+    this.size = this.svg.getAttribute("viewBox").split(" ").slice(2).map(Number);
+    this.layer = document.createElementNS(SVG, "g");
+    this.layer.append(...this.svg.childNodes);
+    this.svg.append(this.layer);
+    this.svg.removeAttribute("viewBox");
+    this.parts = partsOf(shape);
+    this.boxes = shape.boxes.map((told) => this.box(told));
+    this.frames = shape.frames.map((_, place) => {
+      const group = this.layer.querySelector(`[data-name="frame${place + 1}"]`);
+      return group && { group, title: group.querySelector("text") };
+    });
+    this.lines = [...this.layer.querySelectorAll(".edge")].map((line) => this.line(line));
+    this.host.replaceChildren(this.svg);
+    if (this.boxes[0]) this.boxes[0].group.setAttribute("tabindex", "0");
+    if (!this.moved) this.fit();
+  }
+
+  box(told) {
+    const group = this.layer.querySelector(`[data-name="n${told.nodes[0] + 1}"]`);
+    const place = numbersIn(group.querySelector("path"));
+    for (const text of group.querySelectorAll("text, a")) text.remove();
+    for (const path of group.querySelectorAll("path")) path.removeAttribute("stroke-dasharray");
+    const high = place.bottom - place.y;
+    const texts = [0.36, 0.64, 0.87].map((down) => {
+      const text = document.createElementNS(SVG, "text");
+      text.setAttribute("x", place.x + 9);
+      text.setAttribute("y", place.y + high * down);
+      group.append(text);
+      return text;
+    });
+    const glyph = document.createElementNS(SVG, "tspan");
+    const call = document.createElementNS(SVG, "tspan");
+    glyph.setAttribute("class", "glyph");
+    texts[0].append(glyph, call);
+    texts.forEach((text, line) => text.setAttribute("class", ["call", "outcome", "times"][line]));
+    const title = document.createElementNS(SVG, "title");
+    group.append(title);
+    group.setAttribute("role", "button");
+    group.setAttribute("tabindex", "-1");
+    const box = { told, group, glyph, call, texts, title, width: place.right - place.x - 18, shown: "" };
+    group.addEventListener("click", () => this.press(box));
+    group.addEventListener("keydown", (event) => this.key(event, box));
+    return box;
+  }
+
+  line(group) {
+    const ends = ["source", "target"].map((end) => {
+      const number = /^n(\d+)$/.exec(group.dataset[end])?.[1];
+      return number && this.boxes.find((box) => box.told.nodes[0] === number - 1);
+    });
+    return { group, ends, shown: "" };
+  }
+
+  press(box) {
+    if (this.dragged) return;
+    if (box.told.stack) this.opened(box.told, box.group);
+    else this.chosen(this.nodeOf(box), box.group);
+  }
+
+  key(event, box) {
+    if (event.key === "Enter") this.press(box);
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const next = this.boxes[this.boxes.indexOf(box) + (event.key === "ArrowDown" ? 1 : -1)];
+      if (!next) return;
+      box.group.setAttribute("tabindex", "-1");
+      next.group.setAttribute("tabindex", "0");
+      next.group.focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Of errbacks that share a box, the one that was called. */
+  nodeOf(box) {
+    const { nodes } = box.told;
+    return nodes.find((each) => this.fold && !["planned", "never ran"].includes(this.fold.nodes[each].state)) ?? nodes[0];
+  }
+
+  /** Show the states of `fold`; `now` is the time there. Only what is another is touched. */
+  show(fold, now) {
+    this.fold = fold;
+    for (const box of this.boxes) {
+      if (box.told.stack) this.showStack(box, fold);
+      else this.showNode(box, fold, now);
+    }
+    this.frames.forEach((frame, place) => frame && this.showFrame(frame, place, fold));
+    for (const line of this.lines) this.showLine(line, fold);
+  }
+
+  showNode(box, fold, now) {
+    const index = this.nodeOf(box);
+    const node = fold.nodes[index];
+    const told = this.shape.nodes[index];
+    const said = outcome(node, told.plan);
+    const took = times(node, now);
+    const shown = [node.present, node.state, node.call, said, took, node.answer].join("\n");
+    if (shown === box.shown) return;
+    box.shown = shown;
+    this.look(box, node.state, node.present);
+    box.glyph.textContent = `${GLYPHS[node.state]} #${index + 1} `;
+    ruler.font = `10px ${FONT}`;
+    const left = box.width - ruler.measureText(box.glyph.textContent).width - 8;
+    box.call.textContent = ` ${cutTo(node.call, left, 13)}`;
+    box.texts[1].textContent = cutTo(said, box.width, 11);
+    box.texts[2].textContent = cutTo(took, box.width, 9);
+    box.title.textContent = details(node, told, now).join("\n");
+    box.group.setAttribute("aria-label", `#${index + 1} ${node.call}, ${node.state}${said && said !== node.state ? `: ${said}` : ""}`);
+  }
+
+  showStack(box, fold) {
+    const { nodes, numbers, stack } = box.told;
+    const counted = fold.counts(nodes);
+    const said = Object.keys(GLYPHS).filter((state) => counted[state]).map((state) => `${GLYPHS[state]} ${counted[state].toLocaleString("en")}`);
+    const shown = said.join();
+    if (shown === box.shown) return;
+    box.shown = shown;
+    const states = Object.keys(counted);
+    this.look(box, states.length === 1 ? states[0] : "mixed", states.length > 0);
+    box.glyph.textContent = `▤ ${numbers} `;
+    ruler.font = `10px ${FONT}`;
+    const left = box.width - ruler.measureText(box.glyph.textContent).width - 8;
+    box.call.textContent = ` ${cutTo(stack, left, 13)}`;
+    box.texts[1].textContent = cutTo(said.join("   "), box.width, 11);
+    box.texts[2].textContent = "press to unfold";
+    const words = states.map((state) => `${counted[state]} ${state}`).join(", ");
+    box.title.textContent = `${stack}\n${words}`;
+    box.group.setAttribute("aria-label", `stack ${numbers} ${stack}: ${words}`);
+  }
+
+  look(box, state, present) {
+    box.group.setAttribute("class", `box ${state.replace(" ", "-")}${present ? "" : " absent"}${box.told.stack ? " stack" : ""}`);
+    box.group.toggleAttribute("aria-hidden", !present);
+  }
+
+  showFrame({ group, title }, place, fold) {
+    const { kind, members } = this.shape.frames[place];
+    const parts = this.parts[place];
+    const done = parts.filter((part) => part.every((each) => fold.nodes[each].state === "succeeded")).length;
+    const began = parts.some((part) => part.some((each) => fold.nodes[each].state !== "planned"));
+    const calls = ["map", "starmap", "chunks"].includes(kind) ? " calls" : "";
+    const text = kind === "replaced" ? kind : `${kind} · ${began ? `${done} of ` : ""}${parts.length}${calls}`;
+    if (title && title.textContent !== text) title.textContent = text;
+    const first = this.shape.nodes.length;
+    group.classList.toggle("absent", !members.some((each) => each >= first || fold.nodes[each].present));
+  }
+
+  showLine(line, fold) {
+    const states = line.ends.map((box) => box && new Set(box.told.nodes.filter((each) => fold.nodes[each].present).map((each) => fold.nodes[each].state)));
+    const only = (set, state) => set && set.size === 1 && set.has(state);
+    let look = "edge";
+    if (states.some((set) => set && !set.size)) look += " absent";
+    else if (states.some((set) => only(set, "never ran"))) look += " dead";
+    else if (only(states[0], "failed")) look += " wrong";
+    if (look === line.shown) return;
+    line.shown = look;
+    line.group.setAttribute("class", look);
+  }
+
+  // Pan, zoom, fit.
+
+  pan() {
+    let from = null;
+    this.host.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      from = { x: event.clientX, y: event.clientY, at: [...this.at] };
+      this.dragged = false;
+    });
+    this.host.addEventListener("pointermove", (event) => {
+      if (!from || !event.buttons) return;
+      const by = [event.clientX - from.x, event.clientY - from.y];
+      if (Math.hypot(...by) > 4) this.dragged = true;
+      if (this.dragged) this.place(this.scale, from.at.map((each, axis) => each + by[axis]));
+    });
+    this.host.addEventListener("pointerup", () => (from = null));
+    this.host.addEventListener("wheel", (event) => {
+      if (!event.ctrlKey && !event.metaKey) return; // the page still scrolls
+      event.preventDefault();
+      const around = this.host.getBoundingClientRect();
+      this.zoom(Math.exp(-event.deltaY / 300), [event.clientX - around.left, event.clientY - around.top]);
+    }, { passive: false });
+  }
+
+  zoom(by, around = [this.host.clientWidth / 2, this.host.clientHeight / 2]) {
+    const scale = Math.max(0.1, Math.min(4, this.scale * by));
+    this.place(scale, this.at.map((each, axis) => around[axis] - ((around[axis] - each) * scale) / this.scale));
+  }
+
+  place(scale, at) {
+    this.moved = true;
+    this.scale = scale;
+    this.at = at;
+    this.layer?.setAttribute("transform", `translate(${at[0]} ${at[1]}) scale(${scale})`);
+  }
+
+  /** The whole drawing, not enlarged. */
+  fit() {
+    const room = [this.host.clientWidth || 700, this.host.clientHeight || 280];
+    if (!this.size) return;
+    const scale = Math.min(1.15, room[0] / this.size[0], room[1] / this.size[1]);
+    this.place(scale, room.map((each, axis) => Math.max(0, (each - this.size[axis] * scale) / 2)));
+    this.moved = false;
+  }
+}

@@ -1,0 +1,339 @@
+// Facts folded onto a shape: the state of every node after any number of facts. The same as labkit/happened.py.
+
+export const GLYPHS = {
+  planned: "○", sent: "◔", received: "◑", running: "▶", retrying: "↻", succeeded: "✓", failed: "✗",
+  revoked: "⊖", rejected: "⊗", lost: "⚡", "never ran": "⊘", unknown: "?",
+};
+
+const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
+
+const DID = {
+  failed: "failed", revoked: "was revoked", rejected: "ended without a result", lost: "was lost",
+  "never ran": "did not run",
+};
+
+const AGAIN = "it was delivered once more before this run had ended";
+
+function stop(node, fact, why = null) {
+  node.finished = fact.at;
+  const last = node.attempts.at(-1);
+  if (last) {
+    last.why = why;
+    last.seconds = Math.max(0, fact.at - last.at);
+  }
+}
+
+const LIVES = {
+  received(node, fact) {
+    node.received ??= fact.at;
+    node.worker = fact.worker ?? node.worker;
+    if (node.state === "planned" || node.state === "sent") node.state = "received";
+  },
+  started(node, fact) {
+    const last = node.attempts.at(-1);
+    if (last && last.seconds === null) {
+      last.why = AGAIN;
+      if (!(node.note ?? "ran").endsWith("so")) node.note = `ran ${node.attempts.length + 1} times`;
+    }
+    node.started ??= fact.at;
+    node.attempts.push({ at: fact.at, why: null, seconds: null, delay: null });
+    node.worker = node.worker ?? fact.worker;
+    node.state = "running";
+  },
+  succeeded(node, fact) {
+    stop(node, fact);
+    Object.assign(node, { state: "succeeded", value: fact.value ?? null, items: fact.items ?? null, error: null });
+  },
+  failed(node, fact) {
+    stop(node, fact);
+    Object.assign(node, { state: "failed", error: fact.error ?? null, note: fact.note ?? node.note });
+  },
+  retried(node, fact) {
+    stop(node, fact, fact.error ?? null);
+    const last = node.attempts.at(-1);
+    if (last) last.delay = fact.delay ?? null;
+    Object.assign(node, { state: "retrying", finished: null });
+  },
+  ended(node, fact) {
+    stop(node, fact);
+    node.state = "rejected";
+    node.reason = `raised ${fact.state === "IGNORED" ? "Ignore" : "Reject"}, so it ended without a result`;
+    if (fact.requeued) Object.assign(node, { state: "sent", reason: null, note: "rejected, and back in the queue" });
+  },
+  revoked(node, fact) {
+    Object.assign(node, { state: "revoked", finished: fact.at, reason: fact.why ?? null });
+  },
+  unregistered(node, fact) {
+    Object.assign(node, { state: "failed", finished: fact.at, note: "no worker knows this task" });
+    node.error = `NotRegistered: '${node.name}'`;
+  },
+  rejected(node, fact) {
+    Object.assign(node, { state: "rejected", finished: fact.at, reason: fact.why ?? null });
+  },
+  redelivered(node) {
+    node.note = "delivered again";
+  },
+  doubled(node) {
+    node.note = "its message was delivered twice: a fault made it so";
+  },
+  lost(node, fact) {
+    Object.assign(node, { state: "lost", finished: fact.at, reason: fact.why ?? null });
+  },
+};
+
+/** The facts of one workflow in the order of their times, and where each stands in it. */
+export class Facts {
+  constructor() {
+    this.arrived = [];
+    this.sorted = [];
+    this.of = new Map(); // task -> its facts
+    this.runs = new Map(); // task -> how deep its replacements are nested, sorted
+  }
+
+  get length() {
+    return this.sorted.length;
+  }
+
+  /** Add facts as they arrived; returns the first place in the sorted order that changed. */
+  take(facts) {
+    let changed = this.sorted.length;
+    for (const fact of facts) {
+      fact.n = this.arrived.length;
+      this.arrived.push(fact);
+      let place = this.sorted.length;
+      while (place > 0 && this.sorted[place - 1].at > fact.at) {
+        this.sorted[place] = this.sorted[place - 1];
+        this.sorted[place].place = place;
+        place -= 1;
+      }
+      this.sorted[place] = fact;
+      fact.place = place;
+      changed = Math.min(changed, place);
+      if (fact.task === undefined) continue;
+      if (!this.of.has(fact.task)) this.of.set(fact.task, []);
+      const mine = this.of.get(fact.task);
+      let index = mine.length;
+      while (index > 0 && mine[index - 1].place > fact.place) index -= 1;
+      mine.splice(index, 0, fact);
+      if (fact.kind in LIVES || fact.kind === "published") {
+        const depths = this.runs.get(fact.task) ?? [];
+        const depth = fact.nesting ?? 0;
+        if (!depths.includes(depth)) this.runs.set(fact.task, [...depths, depth].sort((a, b) => a - b));
+      }
+    }
+    return changed;
+  }
+
+  /** Since when it goes on, and until when, in seconds. */
+  get end() {
+    return this.sorted.length ? this.sorted.at(-1).at : 0;
+  }
+}
+
+/** The nodes of a shape after the first facts. `seek` moves; only what the facts between touch is folded again. */
+export class Fold {
+  constructor(shape, facts) {
+    this.shape = shape;
+    this.facts = facts;
+    this.cursor = 0;
+    this.base = shape.nodes.map((told, index) => this.fresh(told, index));
+    this.nodes = this.base.map((node) => ({ ...node, attempts: [] }));
+    this.byTask = new Map();
+    this.inline = new Map();
+    shape.nodes.forEach((told, index) => {
+      if (told.task !== undefined) this.push(this.byTask, told.task, index);
+      if (told.inline !== undefined) this.push(this.inline, told.inline, index);
+    });
+    this.incoming = new Map();
+    for (const edge of shape.edges) this.push(this.incoming, edge[1], edge);
+    this.first = shape.nodes.length;
+    this.leaves = shape.frames.map((_, place) => this.inside(this.first + place));
+    this.maps = shape.frames.filter((frame) => frame.kind === "map" || frame.kind === "starmap");
+    this.update(new Set(), 0);
+  }
+
+  push(map, key, value) {
+    if (map.has(key)) map.get(key).push(value);
+    else map.set(key, [value]);
+  }
+
+  fresh(told, index) {
+    return {
+      index, name: told.name, call: told.call, role: told.role ?? "task", state: "planned", present: true,
+      value: null, items: null, error: null, reason: null, note: null, attempts: [], answer: null,
+      sent: null, received: null, started: null, finished: null, worker: null, order: null,
+    };
+  }
+
+  inside(member) {
+    if (member < this.first) return [member];
+    return this.shape.frames[member - this.first].members.flatMap((each) => this.inside(each));
+  }
+
+  /** Fold the first `cursor` facts. `changed`: from this place on the facts are others than before. */
+  seek(cursor, changed = Infinity) {
+    const from = Math.min(cursor, this.cursor, changed);
+    const until = Math.max(cursor, this.cursor);
+    const touched = new Set();
+    for (let place = from; place < Math.min(until, this.facts.length); place += 1) {
+      const { task } = this.facts.sorted[place];
+      if (task !== undefined) touched.add(task);
+    }
+    this.cursor = cursor;
+    this.update(touched);
+  }
+
+  update(touched) {
+    for (const node of this.nodes) {
+      const { born } = this.shape.nodes[node.index];
+      const fact = born === undefined ? null : this.facts.arrived[born];
+      node.present = born === undefined || born < 0 || (fact !== undefined && fact.place < this.cursor);
+    }
+    for (const task of touched) this.task(task);
+    this.conclude();
+    this.fromMaps();
+  }
+
+  task(task) {
+    const indices = this.byTask.get(task) ?? [];
+    const inline = this.inline.get(task) ?? [];
+    for (const index of [...indices, ...inline]) {
+      this.nodes[index] = { ...this.base[index], attempts: [], present: this.nodes[index].present };
+    }
+    const facts = [];
+    const unsent = new Set();
+    for (const fact of this.facts.of.get(task) ?? []) {
+      if (fact.place >= this.cursor) break;
+      facts.push(fact);
+      if (fact.kind === "unsent") unsent.add(fact.retries ?? 0);
+    }
+    const nodeOf = (fact) => {
+      const depths = this.facts.runs.get(task) ?? [0];
+      return this.nodes[indices[Math.min(Math.max(0, depths.indexOf(fact.nesting ?? 0)), indices.length - 1)]];
+    };
+    if (indices.length) {
+      for (const fact of facts) {
+        if (fact.kind === "published" && !unsent.has(fact.retries ?? 0)) this.send(nodeOf(fact), fact);
+      }
+      const life = facts.filter((fact) => fact.kind in LIVES);
+      life.sort((one, other) => (one.retries ?? 0) - (other.retries ?? 0));
+      for (const fact of life) LIVES[fact.kind](nodeOf(fact), fact);
+      const present = indices.filter((index) => this.nodes[index].present);
+      for (const index of present.slice(0, -1)) {
+        Object.assign(this.nodes[index], { state: "succeeded", note: "replaced itself", reason: null });
+      }
+    }
+    let called = 0;
+    for (const fact of facts) {
+      if (fact.kind === "errback") this.calledInline(inline[Math.min(called++, inline.length - 1)], fact);
+      if (fact.kind === "answered") for (const index of indices) this.answered(this.nodes[index], fact);
+    }
+    for (const index of [...indices, ...inline]) this.nodes[index].own = this.nodes[index].state;
+  }
+
+  send(node, fact) {
+    if (node.sent === null) Object.assign(node, { sent: fact.at, state: "sent", call: fact.call, order: fact.place });
+    else if (!fact.retries) node.note = "sent more than once";
+  }
+
+  calledInline(index, fact) {
+    if (index === undefined) return;
+    Object.assign(this.nodes[index], {
+      state: fact.error === undefined ? "succeeded" : "failed", error: fact.error ?? null,
+      note: `called with ${fact.exception}`, started: fact.at, finished: fact.at,
+    });
+  }
+
+  answered(node, fact) {
+    node.answer = fact.state;
+    if (fact.error !== undefined && node.state === "planned") node.error = fact.error;
+    if (!fact.final || FINAL.has(node.state)) return;
+    if (fact.state === "SUCCESS") {
+      Object.assign(node, { state: "succeeded", value: fact.value ?? null, note: "as the backend answers" });
+    } else if (node.state !== "planned") {
+      node.state = fact.state === "REVOKED" ? "revoked" : "failed";
+      node.error = node.reason = fact.error ?? null;
+    }
+    if (node.state === "revoked") node.error = null;
+  }
+
+  // What will never run, and why.
+  conclude() {
+    let waiting = [];
+    for (const node of this.nodes) {
+      const own = node.own ?? "planned";
+      if (node.state === "never ran" && own === "planned") Object.assign(node, { state: "planned", reason: null });
+      if (node.present && own === "planned" && node.role !== "map") waiting.push(node);
+    }
+    for (let moved = true; waiting.length && moved; ) {
+      const left = [];
+      for (const node of waiting) {
+        const reason = this.whyNot(node);
+        if (reason === null) left.push(node);
+        else Object.assign(node, { state: "never ran", reason });
+      }
+      moved = left.length < waiting.length;
+      waiting = left;
+    }
+  }
+
+  sources(source) {
+    if (source < this.first) return this.nodes[source].present ? [this.nodes[source]] : [];
+    const into = (this.incoming.get(source) ?? []).map((edge) => edge[0]).filter((each) => each < this.first);
+    const found = into.length ? into : this.leaves[source - this.first];
+    return found.map((each) => this.nodes[each]).filter((node) => node.present);
+  }
+
+  whyNot(node) {
+    const sources = (this.incoming.get(node.index) ?? []).flatMap(([source, , kind]) =>
+      this.sources(source).map((each) => [kind, each]),
+    );
+    if (!sources.length) return null;
+    if (sources[0][0] === "errback") return this.errbackNotCalled(sources.map(([, source]) => source));
+    for (const [kind, source] of sources) {
+      if (FINAL.has(source.state) && source.state !== "succeeded") {
+        const said = `#${source.index + 1} ${DID[source.state]}`;
+        if (kind === "callback" && source.state !== "never ran") return `${said}; a callback runs on success only`;
+        return source.role === "header" ? `header ${said}` : said;
+      }
+    }
+    if (sources.some(([, source]) => source.state !== "succeeded")) return null;
+    if (node.error !== null) return `it could not be sent: ${node.error}`;
+    return `#${sources.at(-1)[1].index + 1} ended without sending it`;
+  }
+
+  errbackNotCalled(sources) {
+    if (sources.some((source) => !FINAL.has(source.state))) return null;
+    const failed = sources.find((source) => source.state === "failed");
+    if (failed) return `#${failed.index + 1} failed, but Celery did not call it`;
+    return sources.length > 1 ? "nothing failed" : `#${sources[0].index + 1} did not fail`;
+  }
+
+  // The items of a map share the fate of its one message.
+  fromMaps() {
+    for (const frame of this.maps) {
+      const message = this.nodes[frame.members[0]];
+      const items = frame.members.slice(1).filter((each) => each < this.first).map((each) => this.nodes[each]);
+      items.filter((item) => item.role === "map").forEach((item, place) => {
+        Object.assign(item, { state: "planned", value: null, reason: null });
+        if (message.state === "succeeded") {
+          Object.assign(item, { state: "succeeded", value: message.items?.[place] ?? null });
+        } else if (message.state === "failed") {
+          Object.assign(item, { state: "unknown", reason: "one item failed, and Celery does not tell which" });
+        } else if (FINAL.has(message.state)) {
+          Object.assign(item, { state: "never ran", reason: `#${message.index + 1} ${DID[message.state]}` });
+        }
+      });
+    }
+  }
+
+  /** How many nodes are in each state. */
+  counts(indices = this.nodes.keys()) {
+    const counted = {};
+    for (const index of indices) {
+      const { state, present } = this.nodes[index];
+      if (present) counted[state] = (counted[state] ?? 0) + 1;
+    }
+    return counted;
+  }
+}

@@ -1,0 +1,117 @@
+// What one fact means, in one sentence.
+
+function listed(names) {
+  if (names.length < 4) return names.join(", ");
+  return `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`;
+}
+
+/** The sentence for the fact at `place`; `fold` stands right after it, and `before` are the states right before. */
+export function meaning(fact, fold, before = null) {
+  if (!fact) return "Nothing has happened yet: this is the plan.";
+  const numbers = (fold.byTask.get(fact.task) ?? []).filter((index) => fold.nodes[index].present);
+  const depths = fold.facts.runs.get(fact.task) ?? [0];
+  const index = numbers[Math.min(Math.max(0, depths.indexOf(fact.nesting ?? 0)), numbers.length - 1)];
+  const node = index === undefined ? null : fold.nodes[index];
+  const name = node ? `#${index + 1}` : "a task";
+  const worker = !fact.worker || fact.worker === "kernel" ? "the worker" : fact.worker;
+  switch (fact.kind) {
+    case "published": {
+      if (fact.retries) return `${name} was sent once more, to be tried again.`;
+      const parent = fold.byTask.get(fact.parent)?.[0];
+      const by = parent === undefined || parent === index ? "" : ` by #${parent + 1}`;
+      return `${name} ${fact.call} was sent${by}: its message is in the queue “${fact.queue}”.`;
+    }
+    case "unsent":
+      return `The message of ${name} could not be sent.`;
+    case "received":
+      if (fact.redelivered) return `${worker} fetched ${name} again: nobody had acknowledged it.`;
+      return `${worker} fetched ${name} from the queue, and has not acknowledged it yet.`;
+    case "started":
+      if (node && fold.shape.nodes[index].late) return `${worker} runs ${name}, and acknowledges it only afterwards.`;
+      return `${worker} acknowledged ${name} before running it.`;
+    case "succeeded":
+      return `${name} returned ${fact.value ?? "None"}.`;
+    case "failed":
+      return `${name} failed: ${fact.error}.${lost(fold, before)}`;
+    case "retried":
+      return `${name} failed (${fact.error}) and will be tried again${fact.delay ? ` in ${fact.delay} s` : ""}.`;
+    case "ended":
+      return `${name} raised ${fact.state === "IGNORED" ? "Ignore" : "Reject"}: no result is stored.${lost(fold, before)}`;
+    case "revoked":
+      return `${name} was not run: ${fact.why}.${lost(fold, before)}`;
+    case "unregistered":
+      return `No worker knows the task of ${name}.${lost(fold, before)}`;
+    case "rejected":
+      return `${name} was refused: ${fact.why}.${lost(fold, before)}`;
+    case "lost":
+      return `${name} is lost: ${fact.why}.${lost(fold, before)}`;
+    case "doubled":
+      return `The message of ${name} was delivered twice: a fault made it so.`;
+    case "redelivered":
+      return `The message of ${name} was delivered again.`;
+    case "errback":
+      return `The errback ${fact.name} was called where ${name} failed, without a message.`;
+    case "answered":
+      return `Asked for ${name}, the result backend answers ${fact.state}.`;
+    case "printed":
+      return `${name} printed: ${fact.text}`;
+    case "logged":
+      return `${name} logged: ${fact.text}`;
+    case "fault":
+      return `A fault: ${fact.text}.`;
+    default:
+      return `${name}: ${fact.kind}${fact.text ? `: ${fact.text}` : ""}.`;
+  }
+}
+
+function lost(fold, before) {
+  if (!before) return "";
+  const now = fold.nodes.filter((node) => node.present && node.state === "never ran" && before[node.index] !== "never ran");
+  const names = now.filter((node) => node.role !== "errback").map((node) => `#${node.index + 1}`);
+  return names.length ? ` So ${listed(names)} will never run.` : "";
+}
+
+/** A time as people read it: "3 ms", "1.2 s". */
+export function duration(seconds) {
+  if (seconds < 0.0995) return `${Math.max(seconds * 1000, 0).toFixed(seconds < 0.00995 ? 1 : 0)} ms`;
+  return seconds < 10 ? `${seconds.toFixed(2)} s` : `${seconds.toFixed(0)} s`;
+}
+
+/** What came of a node, in a few words: its value, its error, or why it never ran. */
+export function outcome(node, plan = "") {
+  const parts = [];
+  if (node.state === "planned") parts.push(plan);
+  else if (node.state === "succeeded") parts.push(node.value ?? "");
+  else if (node.state === "failed") parts.push(node.error ?? "failed");
+  else {
+    let why = node.reason;
+    if (!why && !["sent", "received", "running"].includes(node.state)) why = node.error;
+    if (node.state === "retrying") why = node.attempts.at(-1)?.why ?? why;
+    parts.push(why ? `${node.state}: ${why}` : node.state);
+  }
+  if (node.note) parts.push(node.note);
+  if (node.attempts.length > 1) parts.push(`(attempt ${node.attempts.length})`);
+  return parts.filter(Boolean).join(" ");
+}
+
+/** How long a node waited and ran. `now` ends what has not ended. */
+export function times(node, now) {
+  if (node.sent === null && node.started === null) return "";
+  const began = node.started ?? now;
+  const waited = node.sent === null ? "" : `waited ${duration(Math.max(0, began - node.sent))}`;
+  if (node.started === null) return waited;
+  const ran = node.attempts.reduce((sum, each) => sum + (each.seconds ?? Math.max(0, now - each.at)), 0);
+  return `${waited}${waited ? " · " : ""}ran ${duration(ran)}`;
+}
+
+/** Everything about a node, one thing a line. */
+export function details(node, told, now) {
+  const lines = [`#${node.index + 1} ${node.call}`, `${node.state}${node.answer ? ` · Celery answers ${node.answer}` : ""}`];
+  const came = outcome(node, told.plan);
+  if (came && came !== node.state) lines.push(came);
+  const took = times(node, now);
+  if (took) lines.push(took);
+  if (node.worker) lines.push(`worker ${node.worker}`);
+  if (told.id) lines.push(`id ${told.id}`);
+  return lines;
+}

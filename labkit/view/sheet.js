@@ -1,0 +1,91 @@
+// A stack unfolded: every node in it as a small square, in the order of the canvas.
+
+import { GLYPHS } from "./fold.js";
+import { outcome } from "./meaning.js";
+
+export class Sheet {
+  constructor(host, chosen) {
+    this.host = host;
+    this.chosen = chosen;
+    this.host.hidden = true;
+    this.head = document.createElement("h4");
+    this.close = document.createElement("button");
+    this.close.type = "button";
+    this.close.textContent = "✕ fold";
+    this.close.addEventListener("click", () => this.fold());
+    this.grid = document.createElement("div");
+    this.grid.className = "grid";
+    this.grid.setAttribute("role", "group");
+    const line = document.createElement("header");
+    line.append(this.head, this.close);
+    this.host.append(line, this.grid);
+    this.cells = [];
+    this.grid.addEventListener("click", (event) => {
+      const cell = event.target.closest("[data-node]");
+      if (cell) this.chosen(Number(cell.dataset.node), cell);
+    });
+    this.host.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  get open() {
+    return !this.host.hidden;
+  }
+
+  unfold(told, from, shape) {
+    this.from = from;
+    this.told = told;
+    this.shape = shape;
+    this.head.textContent = `${told.numbers} ${told.stack}`;
+    this.grid.setAttribute("aria-label", this.head.textContent);
+    this.cells = told.nodes.map((node) => {
+      const cell = document.createElement("span");
+      cell.dataset.node = node;
+      cell.setAttribute("role", "button");
+      cell.setAttribute("tabindex", "-1");
+      return { node, cell, shown: "" };
+    });
+    this.cells[0].cell.setAttribute("tabindex", "0");
+    this.grid.replaceChildren(...this.cells.map(({ cell }) => cell));
+    this.host.hidden = false;
+  }
+
+  fold() {
+    this.host.hidden = true;
+    this.grid.replaceChildren();
+    this.cells = [];
+    this.from?.focus();
+  }
+
+  show(fold) {
+    if (!this.open) return;
+    for (const each of this.cells) {
+      const node = fold.nodes[each.node];
+      const said = outcome(node);
+      const shown = `${node.state}\n${said}`;
+      if (shown === each.shown) continue;
+      each.shown = shown;
+      each.cell.className = `cell ${node.state.replace(" ", "-")}`;
+      each.cell.textContent = GLYPHS[node.state];
+      each.cell.title = `#${node.index + 1} ${node.call}\n${said || node.state}`;
+      each.cell.setAttribute("aria-label", `#${node.index + 1} ${node.call}, ${node.state}`);
+    }
+  }
+
+  key(event) {
+    if (event.key === "Escape") this.fold();
+    else {
+      const place = this.cells.findIndex(({ cell }) => cell === event.target);
+      const row = Math.max(1, Math.floor(this.grid.clientWidth / 22));
+      const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row }[event.key];
+      if (place >= 0 && event.key === "Enter") this.chosen(this.cells[place].node, event.target);
+      else if (place >= 0 && by !== undefined) {
+        const next = this.cells[Math.max(0, Math.min(this.cells.length - 1, place + by))];
+        this.cells[place].cell.setAttribute("tabindex", "-1");
+        next.cell.setAttribute("tabindex", "0");
+        next.cell.focus();
+      } else return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}

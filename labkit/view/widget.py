@@ -1,0 +1,129 @@
+"""The widget: facts go to the browser in batches from the kernel's own loop, and its buttons reach the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import anywidget
+from traitlets import Any as AnyTrait
+
+from labkit.errors import LabError
+from labkit.record import Fact, Recording
+from labkit.view import assets
+from labkit.view.buttons import Buttons
+from labkit.view.feed import Feed
+
+#: Facts go to the browser this often at most, in seconds.
+OFTEN: Final = 0.025
+#: What the backend answers comes when all is over: the view listens so much longer, in seconds.
+LINGER: Final = 0.5
+
+VIEW_MIME: Final = "application/vnd.jupyter.widget-view+json"
+
+
+def _everything(_: Any, view: View) -> dict[str, Any]:
+    return view.everything()
+
+
+class View(anywidget.AnyWidget):
+    """The view of one recording; with the ``run`` it belongs to, its buttons work.
+
+    It listens until all is over, and holds no thread and no timer after that.
+    """
+
+    _esm = assets.module()
+    _css = assets.style()
+    record = AnyTrait().tag(sync=True, to_json=_everything)
+
+    def __init__(self, recording: Recording, run: Any = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        lab = run.lab if run is not None else None
+        late = tuple(name for name, task in lab.app._tasks.items() if task.acks_late) if lab else ()
+        slots = min(lab.slots, 16) if lab else 0
+        self._feed = Feed(recording, late, tuple(f"kernel {place}" for place in range(1, slots + 1)))
+        self._buttons = Buttons(run, self._tell) if run is not None else None
+        self._loop = loop or asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._awake = threading.Event()
+        self._due: asyncio.TimerHandle | None = None
+        super().__init__()
+        self._feed.told = len(self.record_told)
+        self.on_msg(self._asked)
+        if not recording.over.is_set():
+            recording.listen(self._hear)
+            self._wake()
+
+    def everything(self) -> dict[str, Any]:
+        """All that a page needs that knows nothing yet: read whenever the widget's state is."""
+        told = self._feed.all()
+        self.record_told = told["facts"]
+        return told | {"lab": self._buttons.state() if self._buttons else None}
+
+    # --- facts, to the browser ------------------------------------------------------------------------------
+
+    def _hear(self, fact: Fact) -> None:
+        """A fact, in whichever thread it happened: the kernel's loop looks at it later."""
+        if not self._awake.is_set():
+            self._wake()
+
+    def _wake(self) -> None:
+        self._awake.set()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._soon, context=self._context)
+
+    def _soon(self) -> None:
+        """In the loop: tell now, unless something was told a moment ago."""
+        if self._due is None:
+            self._flush()
+
+    def _flush(self, final: bool = False) -> None:
+        self._due = None
+        self._awake.clear()
+        recording = self._feed.recording
+        over = recording.over.is_set()
+        news = self._feed.news(final=over)
+        if news:
+            self._tell({"news": news})
+        if final and over:
+            recording.ignore(self._hear)
+        elif over:
+            self._due = self._loop.call_later(LINGER, self._flush, True, context=self._context)
+        elif news or self._feed.wanting:
+            self._due = self._loop.call_later(OFTEN, self._flush, context=self._context)
+
+    def _tell(self, content: dict[str, Any]) -> None:
+        self.send(content)
+
+    # --- buttons, from the browser --------------------------------------------------------------------------
+
+    def _asked(self, _: Any, content: dict[str, Any], __: Any) -> None:
+        """A button was pressed. The answer says so at once, whatever comes of it later."""
+        answer: dict[str, Any] = {"answer": content.get("number")}
+        try:
+            if self._buttons is None:
+                raise LabError("this is a recording: there is no lab behind it.")
+            answer |= self._buttons.press(content)
+        except LabError as error:
+            answer["refused"] = str(error)
+        answer["lab"] = self._buttons.state() if self._buttons else None
+        self._tell(answer)
+
+
+def in_notebook() -> bool:
+    """Whether this is a kernel that shows widgets."""
+    try:
+        from IPython import get_ipython  # loads when a run is shown
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None
+
+
+def mimebundle(view: Callable[[], View]) -> dict[str, Any]:
+    """The widget's part of a mimebundle, empty where no widget can be shown."""
+    if not in_notebook():
+        return {}
+    return {VIEW_MIME: {"version_major": 2, "version_minor": 0, "model_id": view().model_id}}
