@@ -168,3 +168,12 @@ def entrances(signature: Signature) -> int:
         found = sum(entrances(as_signature(part)) for part in members(signature))
         return found if found or which == "group" else entrances(as_signature(signature.body))
     return 1
+
+
+def hollow(group: Signature) -> bool:
+    """Whether a group or header has parts that Celery counts, though there may be no task in them.
+
+    Groups in it are dissolved; a chord or chain without any task is still waited for (``group._freeze_unroll``).
+    """
+    parts = map(as_signature, members(group))
+    return any(hollow(part) if kind(part) == "group" else True for part in parts)

@@ -66,7 +66,7 @@ class Places:
                 found = placed.graph.nodes
                 if found and all(self._is(node) for node in found.values()):
                     for node in found.values():
-                        if node.id:
+                        if node.id and self.graph.nodes[node.key].id is None:
                             self._name(self.graph.nodes[node.key], node.id)
                     return ends
                 key = key.rpartition(".")[0]

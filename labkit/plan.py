@@ -192,6 +192,9 @@ class Planner:
         if not header.last:
             self._forget(frame)
             outline = part.outline
+            for each in part.first if canvas.hollow(sig) else ():
+                node = self.graph.nodes[each]
+                node.state, node.reason = "never ran", "the header it waits for has no task"
         whole = Part(outline, header.first or part.first, part.last)
         self._links(options, whole, key)
         return whole

@@ -41,6 +41,7 @@ class Run:
     result: AsyncResult | GroupResult
     _waited: bool = False
     _asked: bool = False
+    _view: Any = None
 
     @property
     def plan(self) -> Graph:
@@ -179,13 +180,21 @@ class Run:
         return timeline(self.graph)
 
     def save(self, path: str | Path) -> None:
-        """Save the recording (``.json``), or the drawing as it is now (``.svg``, ``.png``, ``.dot``, ``.txt``)."""
+        """Save the recording (``.json``), a page that replays it without a kernel (``.html``), or a drawing.
+
+        The drawing is the workflow as it is now (``.svg``, ``.png``, ``.dot``, ``.txt``).
+        """
         from labkit.draw import Drawing  # loads when first used
+        from labkit.view import page
 
         if Path(path).suffix == ".json":
             self.recording.save(path)
+            return
+        graph = self.graph
+        if Path(path).suffix == ".html":
+            page.save(self.recording, path)
         else:
-            Drawing(self.graph).save(path)
+            Drawing(graph).save(path)
 
     def __repr__(self) -> str:
         return self._shown().text
@@ -197,7 +206,19 @@ class Run:
         return Drawing(self.graph if self._waited else self.plan)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return self._shown()._repr_mimebundle_(include, exclude)
+        bundle = self._shown()._repr_mimebundle_(include, exclude)
+        try:
+            from labkit.view import widget  # needs the extra "jupyter"
+        except ImportError:
+            return bundle
+        return bundle | widget.mimebundle(self._viewed)
+
+    def _viewed(self) -> Any:
+        """The live view: one for this run, wherever it is shown."""
+        from labkit.view.widget import View
+
+        self._view = self._view or View(self.recording, self)
+        return self._view
 
 
 def _message(fact: dict[str, Any]) -> Message:

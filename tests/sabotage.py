@@ -121,8 +121,8 @@ SABOTAGES: Final = (
     Sabotage(
         "a chord that a task sends loses all headers but one",
         "labkit/grow.py",
-        'Edge(key, body, "result" if passes else "order", passes) for key in ends]',
-        'Edge(key, body, "result" if passes else "order", passes) for key in ends[:1]]',
+        'Edge(key, target, "result" if passes else "order", passes) for key in ends]',
+        'Edge(key, target, "result" if passes else "order", passes) for key in ends[:1]]',
     ),
     # --- what is heard and kept
     Sabotage(

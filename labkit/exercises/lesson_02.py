@@ -135,7 +135,7 @@ def put_in_order(answer: Any, trial: Trial) -> None:
             trial.expect(
                 nodes[before].value < nodes[after].value,
                 "each value is larger than the one before",
-                f"{letters[0]} the smallest, {letters[-1]} the largest",
+                "the smaller value stands before the larger one",
                 f"{shown[before]} stands before {shown[after]}",
                 got=run.graph,
             )

@@ -39,6 +39,8 @@ class Feed:
         """Everything up to now: for a view that knows nothing yet."""
         self.reshape()
         facts = self.recording.facts[:]
+        if not self.told:
+            self.told = len(facts)
         return {
             "shape": self.shape.plain(),
             "facts": self._plain(facts),

@@ -76,6 +76,7 @@ class _Roomy(_Dot):
         else:
             first, call = f"{GLYPHS['planned']} {number}", self.labels.call(nodes[0])
             call += "0" * _COMING if nodes[0].partial else ""
+        call += "00"  # a browser may write a little wider
         lines = [_font(first, 10, "#000000") + call_line(call), _font("0" * _OUTCOME, 11, "#000000")]
         lines.append(_font("0" * _TIMES, 9, "#000000"))
         width = max(len(first) * 10 + len(call) * 13, _OUTCOME * 11, _TIMES * 9) * 0.62 + 30
@@ -105,7 +106,7 @@ def _group(match: re.Match[str]) -> str:
         source, _, target = title.replace("&#45;&gt;", ">").partition(">")
         return f'<g class="edge" data-source="{source}" data-target="{target}">\n'
     if kind == "node":
-        kind = "box" if re.fullmatch(r"n\d+", title) else "bar" if title.startswith("bar") else "way"
+        kind = "box" if re.fullmatch(r"n\d+", title) else "join" if title.startswith("bar") else "way"
         return f'<g data-name="{title}" class="{kind}">\n'
     if id.startswith("frame"):
         return f'<g data-name="{id}" class="frame">\n'

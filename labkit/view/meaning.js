@@ -52,7 +52,7 @@ export function meaning(fact, fold, before = null) {
     case "errback":
       return `The errback ${fact.name} was called where ${name} failed, without a message.`;
     case "answered":
-      return `Asked for ${name}, the result backend answers ${fact.state}.`;
+      return `Asked now, the result backend answers ${answers(fold)}.`;
     case "printed":
       return `${name} printed: ${fact.text}`;
     case "logged":
@@ -62,6 +62,19 @@ export function meaning(fact, fold, before = null) {
     default:
       return `${name}: ${fact.kind}${fact.text ? `: ${fact.text}` : ""}.`;
   }
+}
+
+function answers(fold) {
+  const found = new Map();
+  for (const node of fold.nodes) {
+    if (node.answer) found.set(node.answer, [...(found.get(node.answer) ?? []), node]);
+  }
+  const said = [...found].map(([state, nodes]) => {
+    const ghosts = nodes.filter((node) => node.state === "never ran").length;
+    const never = ghosts && state !== "PENDING" ? `, ${ghosts === nodes.length ? "" : `${ghosts} of them `}never ran` : "";
+    return `${state} for ${nodes.length < 4 ? listed(nodes.map((node) => `#${node.index + 1}`)) : nodes.length}${never}`;
+  });
+  return said.join("; ");
 }
 
 function lost(fold, before) {

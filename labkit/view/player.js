@@ -32,9 +32,17 @@ export class Player {
   }
 
   go(cursor) {
-    this.cursor = Math.max(0, Math.min(this.facts.length, cursor));
+    this.cursor = this.whole(Math.max(0, Math.min(this.facts.length, cursor)), cursor < this.cursor);
     this.following = false;
     this.moved();
+  }
+
+  /** What the backend answers, asked for all tasks at once, is one step. */
+  whole(cursor, back) {
+    const answer = (place) => this.facts.sorted[place]?.kind === "answered";
+    let place = cursor;
+    while (answer(place - 1) && answer(place)) place += back ? -1 : 1;
+    return place;
   }
 
   follow() {

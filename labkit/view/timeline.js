@@ -5,14 +5,16 @@ const INSET = 8; // half of the scrubber's thumb: its middle stands over the cur
 
 /** The runs of all tasks, each with its lane. Lanes that `known` names are there from the beginning. */
 export function runs(facts, known = []) {
-  const lanes = new Map(known.map((name, place) => [name, place]));
+  const others = new Set();
+  const workers = new Map();
   const open = new Map();
   const found = [];
   for (const fact of facts.sorted) {
+    if (fact.kind === "received") workers.set(fact.task, fact.worker);
     if (fact.kind === "started") {
-      const name = `${fact.worker} ${fact.slot}`.trim();
-      if (!lanes.has(name)) lanes.set(name, lanes.size);
-      const run = { task: fact.task, nesting: fact.nesting ?? 0, lane: lanes.get(name), from: fact.at, until: null, end: null };
+      const name = `${workers.get(fact.task) ?? fact.worker} ${fact.slot}`.trim();
+      if (!known.includes(name)) others.add(name);
+      const run = { task: fact.task, nesting: fact.nesting ?? 0, lane: name, from: fact.at, until: null, end: null };
       open.set(fact.task, run);
       found.push(run);
     } else if (["succeeded", "failed", "retried", "ended", "lost", "rejected", "revoked"].includes(fact.kind)) {
@@ -20,7 +22,9 @@ export function runs(facts, known = []) {
       if (run && run.until === null) Object.assign(run, { until: fact.at, end: fact.kind });
     }
   }
-  return { lanes: [...lanes.keys()], found };
+  const lanes = [...known, ...[...others].sort((one, other) => one.localeCompare(other, "en", { numeric: true }))];
+  for (const run of found) run.lane = lanes.indexOf(run.lane);
+  return { lanes, found };
 }
 
 const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked" };

@@ -50,7 +50,6 @@ class View(anywidget.AnyWidget):
         self._awake = threading.Event()
         self._due: asyncio.TimerHandle | None = None
         super().__init__()
-        self._feed.told = len(self.record_told)
         self.on_msg(self._asked)
         if not recording.over.is_set():
             recording.listen(self._hear)
@@ -58,9 +57,7 @@ class View(anywidget.AnyWidget):
 
     def everything(self) -> dict[str, Any]:
         """All that a page needs that knows nothing yet: read whenever the widget's state is."""
-        told = self._feed.all()
-        self.record_told = told["facts"]
-        return told | {"lab": self._buttons.state() if self._buttons else None}
+        return self._feed.all() | {"lab": self._buttons.state() if self._buttons else None}
 
     # --- facts, to the browser ------------------------------------------------------------------------------
 
@@ -103,13 +100,22 @@ class View(anywidget.AnyWidget):
         """A button was pressed. The answer says so at once, whatever comes of it later."""
         answer: dict[str, Any] = {"answer": content.get("number")}
         try:
-            if self._buttons is None:
+            if content.get("do") == "all":
+                answer |= self._missing(content.get("have"))
+            elif self._buttons is None:
                 raise LabError("this is a recording: there is no lab behind it.")
-            answer |= self._buttons.press(content)
+            else:
+                answer |= self._buttons.press(content)
         except LabError as error:
             answer["refused"] = str(error)
         answer["lab"] = self._buttons.state() if self._buttons else None
         self._tell(answer)
+
+    def _missing(self, had: Any) -> dict[str, Any]:
+        """What a page lacks that has the first ``had`` facts."""
+        if had == len(self._feed.recording.facts):
+            return {}
+        return {"news": {**self._feed.all(), "from": 0}}
 
 
 def in_notebook() -> bool:
