@@ -63,18 +63,22 @@ class Places:
             while key:
                 placed = _Placed(ids=False)
                 ends = placed.walk(part, key, Entry()).last
-                found = placed.graph.nodes
-                if found and all(self._is(node) for node in found.values()):
-                    for node in found.values():
-                        if node.id and self.graph.nodes[node.key].id is None:
-                            self._name(self.graph.nodes[node.key], node.id)
-                    return ends
+                found = {node.key: (self._at(node), node.id) for node in placed.graph.nodes.values()}
+                if found and all(mine for mine, _ in found.values()):
+                    for mine, id in found.values():
+                        if mine and id and mine.id is None:
+                            self._name(mine, id)
+                    return [mine.key for mine in (found[end][0] for end in ends) if mine]
                 key = key.rpartition(".")[0]
         return []
 
-    def _is(self, other: Node) -> bool:
-        mine = self.graph.nodes.get(other.key)
-        return mine is not None and mine.task == other.task and mine.id in (None, other.id)
+    def _at(self, other: Node) -> Node | None:
+        """The planned node at the place of another, if that can be the same call.
+
+        The body of a chord may have been planned as a chain whose later steps Celery sends behind the chord.
+        """
+        mine = self.graph.nodes.get(other.key) or self.graph.nodes.get(f"{other.key}.0")
+        return mine if mine and mine.task == other.task and mine.id in (None, other.id) else None
 
     def errback(self, owner: Node | None, task: str) -> Node:
         """The node of an errback that was called inline, where the task ``owner`` failed."""

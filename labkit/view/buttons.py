@@ -106,7 +106,9 @@ class Buttons:
                 faults.reset()
             case _:
                 raise LabError(f"there is no fault {fault!r}.")
-        return {"said": str(self._run.lab.log[-1]) if self._run.lab.log and fault != "undo" else "all faults are undone"}
+        return {
+            "said": str(self._run.lab.log[-1]) if self._run.lab.log and fault != "undo" else "all faults are undone"
+        }
 
     def _kill(self, task: str) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import replace
 from html import escape
 from typing import Any, Final
@@ -21,6 +20,9 @@ _OUTCOME: Final = 16
 _TIMES: Final = 22
 #: Room for arguments that are still to come.
 _COMING: Final = 10
+#: The view is narrower than a drawing: rows end earlier, as if boxes were so much wider.
+_WIDER: Final = 1.7
+_KINDS: Final = {"n": "box", "bar": "join", "jump": "jump"}
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 
 _HEAD: Final = re.compile(r"<svg[^>]*?viewBox=\"([\d. -]+)\"[^>]*>", re.DOTALL)
@@ -35,9 +37,9 @@ class Layout:
     ``boxes`` are the keys of the nodes in each box.
     """
 
-    def __init__(self, graph: Graph, labels: Labels, opened: Collection[str] = ()) -> None:
+    def __init__(self, graph: Graph, labels: Labels) -> None:
         blank = _blank(graph)
-        self.stacks = stacked(blank, labels, opened)
+        self.stacks = stacked(blank, labels)
         self.boxes = [self.stacks.boxes[key] for key in self.stacks.order]
         self.svg = _named(render(_Roomy(blank, self.stacks, labels, THEMES["light"]).source(), "svg").decode())
 
@@ -80,7 +82,7 @@ class _Roomy(_Dot):
         lines = [_font(first, 10, "#000000") + call_line(call), _font("0" * _OUTCOME, 11, "#000000")]
         lines.append(_font("0" * _TIMES, 9, "#000000"))
         width = max(len(first) * 10 + len(call) * 13, _OUTCOME * 11, _TIMES * 9) * 0.62 + 30
-        return "<" + "".join(f'{line}<br align="left"/>' for line in lines) + ">", width
+        return "<" + "".join(f'{line}<br align="left"/>' for line in lines) + ">", width * _WIDER
 
 
 def call_line(call: str) -> str:
@@ -106,7 +108,7 @@ def _group(match: re.Match[str]) -> str:
         source, _, target = title.replace("&#45;&gt;", ">").partition(">")
         return f'<g class="edge" data-source="{source}" data-target="{target}">\n'
     if kind == "node":
-        kind = "box" if re.fullmatch(r"n\d+", title) else "join" if title.startswith("bar") else "way"
+        kind = _KINDS.get(title.rstrip("0123456789"), "way")
         return f'<g data-name="{title}" class="{kind}">\n'
     if id.startswith("frame"):
         return f'<g data-name="{id}" class="frame">\n'

@@ -13,13 +13,14 @@ export function meaning(fact, fold, before = null) {
   const index = numbers[Math.min(Math.max(0, depths.indexOf(fact.nesting ?? 0)), numbers.length - 1)];
   const node = index === undefined ? null : fold.nodes[index];
   const name = node ? `#${index + 1}` : "a task";
-  const worker = !fact.worker || fact.worker === "kernel" ? "the worker" : fact.worker;
+  const by = node?.worker ?? fact.worker ?? "kernel";
+  const worker = by === "kernel" ? "the worker" : by;
   switch (fact.kind) {
     case "published": {
       if (fact.retries) return `${name} was sent once more, to be tried again.`;
       const parent = fold.byTask.get(fact.parent)?.[0];
-      const by = parent === undefined || parent === index ? "" : ` by #${parent + 1}`;
-      return `${name} ${fact.call} was sent${by}: its message is in the queue “${fact.queue}”.`;
+      const sender = parent === undefined || parent === index ? "" : ` by #${parent + 1}`;
+      return `${name} ${fact.call} was sent${sender}: its message is in the queue “${fact.queue}”.`;
     }
     case "unsent":
       return `The message of ${name} could not be sent.`;

@@ -23,9 +23,10 @@ const data = JSON.parse(document.getElementById("record").textContent);
 replay(document.getElementById("view"), data);
 """
 _LAYOUT: Final = """
-body { margin: 1.5rem auto; max-width: 1200px; padding: 0 1rem; background: #fbfbfc; color: #2c323d; font-family: sans-serif; }
+body { margin: 1.5rem auto; max-width: 1200px; padding: 0 1rem; font-family: sans-serif; }
+body { background: #fbfbfc; color: #2c323d; }
 .labkit.alone { height: min(640px, 92vh); }
-#view > svg { max-width: 100%; }
+pre { overflow: auto; }
 @media (prefers-color-scheme: dark) { body { background: #1b1e24; color: #e3e6ec; } }
 """
 
@@ -35,7 +36,8 @@ def page(recording: Recording, title: str = "A workflow") -> str:
     feed = Feed(recording)
     record = {**feed.all(), "over": True, "why": _reasons(recording)}
     script, style = f"{assets.script()}{_START}", assets.style() + _LAYOUT
-    policy = f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; form-action 'none'"
+    allowed = f"script-src '{_hash(script)}'; style-src '{_hash(style)}'"
+    policy = f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
     twin = escape(Drawing(recording.graph).text)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -66,10 +68,10 @@ def _reasons(recording: Recording) -> dict[int, list[list[str]]]:
 
 
 def _json(data: Any) -> str:
-    """JSON that can stand in a page: no tag and no comment begins or ends in it.
+    r"""JSON that can stand in a page: no tag and no comment begins or ends in it.
 
     >>> _json("</script><!--")
-    '"\\\\u003c/script\\\\u003e\\\\u003c!--"'
+    '"\\u003c/script\\u003e\\u003c!--"'
     """
     return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

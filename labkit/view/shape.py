@@ -34,13 +34,18 @@ class Shape:
     """A graph as the browser gets it, and the words for its facts. Laid out once."""
 
     def __init__(
-        self, graph: Graph, facts: Iterable[Fact], tasks: Tasks, late: Collection[str] = (), opened: Collection[str] = ()
+        self,
+        graph: Graph,
+        facts: Iterable[Fact],
+        tasks: Tasks,
+        late: Collection[str] = (),
+        opened: Collection[str] = (),
     ) -> None:
         self.graph, self.labels = graph, Labels(graph)
         self.signature = signature(graph)
         self._tasks, self._late = tasks, late
         self._place = {key: place for place, key in enumerate((*graph.nodes, *graph.frames))}
-        self._layout = Layout(graph, self.labels, opened)
+        self._layout = Layout(graph, self.labels)
         self.maps = {
             graph.nodes[frame.members[0]].id: len(frame.members) - 1
             for frame in graph.frames.values()

@@ -6,13 +6,14 @@ import { Kernel } from "./kernel.js";
 import { details, meaning } from "./meaning.js";
 import { Player } from "./player.js";
 import { Queue } from "./queue.js";
+import { savePicture } from "./saved.js";
 import { Sheet } from "./sheet.js";
 import { Timeline } from "./timeline.js";
 
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const CALM = 1000; // milliseconds between two announcements to a screen reader
-const BUSY = "The kernel is busy with a cell, so buttons must wait. They work while a cell awaits: use await run.";
+const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 
 const FAULTS = [
   ["lose", "lose its next message"], ["twice", "deliver its next message twice"], ["fail", "make its next call fail"],
@@ -81,6 +82,7 @@ export class View {
     this.closed = true;
     this.player.stop();
     this.kernel?.close();
+    window.removeEventListener("keydown", this.keyed, true);
     clearTimeout(this.ticking);
     clearTimeout(this.announced.timer);
     for (const observer of this.observers) observer.disconnect();
@@ -90,7 +92,7 @@ export class View {
 
   build(host) {
     this.root = element("div", `labkit${this.kernel ? "" : " alone"}`, "", {
-      role: "group", "aria-label": "workflow, as it happens", tabindex: "0", "data-lm-suppress-shortcuts": "true",
+      role: "group", "aria-label": "workflow, as it happens", tabindex: "0",
     });
     this.canvas = element("div", "canvas");
     this.sheetHost = element("div", "sheet");
@@ -121,6 +123,12 @@ export class View {
     this.timeline = new Timeline(lanes, (run) => this.label(run));
     this.scrubber.addEventListener("input", () => this.player.goTime(Number(this.scrubber.value)));
     this.root.addEventListener("keydown", (event) => this.key(event));
+    // Before JupyterLab looks: plain keys are ours while the focus is here, shortcuts such as ctrl-S stay its own.
+    this.keyed = (event) => {
+      const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter");
+      this.root.toggleAttribute("data-lm-suppress-shortcuts", plain);
+    };
+    window.addEventListener("keydown", this.keyed, true);
   }
 
   button(name, text, title, pressed) {
@@ -443,7 +451,13 @@ export class View {
 /** What anywidget calls for each place in which the widget is shown. */
 export function render({ model, el }) {
   const view = new View(el, model.get("record"), (content) => model.send(content));
-  const heard = (content) => view.take(content);
+  const { id } = model.get("record");
+  const keep = (news) => news?.picture && savePicture(model.widget_manager, id, news.picture);
+  const heard = (content) => {
+    keep(content.news);
+    view.take(content);
+  };
+  keep(model.get("record"));
   model.on("msg:custom", heard);
   return () => {
     model.off("msg:custom", heard);

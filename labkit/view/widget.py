@@ -7,10 +7,12 @@ import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any, Final
+from uuid import uuid4
 
 import anywidget
 from traitlets import Any as AnyTrait
 
+from labkit.draw import Drawing
 from labkit.errors import LabError
 from labkit.record import Fact, Recording
 from labkit.view import assets
@@ -49,7 +51,9 @@ class View(anywidget.AnyWidget):
         self._context = contextvars.copy_context()
         self._awake = threading.Event()
         self._due: asyncio.TimerHandle | None = None
-        super().__init__()
+        self._ending = False
+        self._id = uuid4().hex
+        super().__init__(model_id=self._id)
         self.on_msg(self._asked)
         if not recording.over.is_set():
             recording.listen(self._hear)
@@ -57,7 +61,16 @@ class View(anywidget.AnyWidget):
 
     def everything(self) -> dict[str, Any]:
         """All that a page needs that knows nothing yet: read whenever the widget's state is."""
-        return self._feed.all() | {"lab": self._buttons.state() if self._buttons else None}
+        return (
+            self._feed.all()
+            | self._picture()
+            | {"lab": self._buttons.state() if self._buttons else None, "id": self._id}
+        )
+
+    def _picture(self) -> dict[str, Any]:
+        """What is saved in place of the view, once all is over."""
+        recording = self._feed.recording
+        return {"picture": Drawing(recording.graph)._repr_mimebundle_()} if recording.over.is_set() else {}
 
     # --- facts, to the browser ------------------------------------------------------------------------------
 
@@ -72,7 +85,10 @@ class View(anywidget.AnyWidget):
             self._loop.call_soon_threadsafe(self._soon, context=self._context)
 
     def _soon(self) -> None:
-        """In the loop: tell now, unless something was told a moment ago."""
+        """In the loop: tell now, unless something was told a moment ago; but the end at once, before the next cell."""
+        if self._due is not None and self._feed.recording.over.is_set() and not self._ending:
+            self._due.cancel()
+            self._due = None
         if self._due is None:
             self._flush()
 
@@ -83,7 +99,8 @@ class View(anywidget.AnyWidget):
         over = recording.over.is_set()
         news = self._feed.news(final=over)
         if news:
-            self._tell({"news": news})
+            self.send({"news": news | self._picture()})
+        self._ending = over and not final
         if final and over:
             recording.ignore(self._hear)
         elif over:
@@ -92,7 +109,9 @@ class View(anywidget.AnyWidget):
             self._due = self._loop.call_later(OFTEN, self._flush, context=self._context)
 
     def _tell(self, content: dict[str, Any]) -> None:
-        self.send(content)
+        """Send, from the kernel's loop: while a cell blocks that, no answer comes, and the page says so."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.send, content, context=self._context)
 
     # --- buttons, from the browser --------------------------------------------------------------------------
 
