@@ -29,18 +29,18 @@ def ids_in(*parts: Any) -> list[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, list | tuple):
-            waiting += part
+            waiting.extend(part)  # not +=: a group made from a generator has a list that would take over
         elif isinstance(part, dict):
             options, kwargs = part.get("options") or {}, part.get("kwargs") or {}
             if options.get("task_id"):
                 found.append(options["task_id"])
             if isinstance(options.get("chain"), list):
-                waiting += options["chain"]
+                waiting.extend(options["chain"])
             if part.get("task") in ("celery.chain", "celery.group", "celery.chord"):
                 for name in ("tasks", "header", "body"):
                     if kwargs.get(name):
                         inner = kwargs[name]
-                        waiting += inner if isinstance(inner, list | tuple) else [inner]
+                        waiting.extend(inner if isinstance(inner, list | tuple) else [inner])
     return found
 
 

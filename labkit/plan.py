@@ -141,6 +141,9 @@ class Planner:
     def _chain(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
         whole, places = Part([], [], []), []
         steps = canvas.steps(sig)
+        if len(steps) == 1 and canvas.kind(steps[0]) == "group":
+            # Celery gives the value to the group itself, and its members never see it (``_chain.run``).
+            entry = Entry(entry.sources, entry.kind, False)
         for place, step in enumerate(steps):
             if place == len(steps) - 1:
                 _name(step, options)

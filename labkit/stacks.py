@@ -335,9 +335,8 @@ class Stacks:
         main: list[list[Node]] = []
         for lane in lanes:
             boxes = [box for unit in lane if unit in members for box in self.inside(unit)]
-            hanging = [
-                to for box in boxes for to, edge in self._out.get(box, ()) if edge.kind in ("callback", "errback")
-            ]
+            links = ("callback", "errback")
+            hanging = [to for box in boxes for to, edge in self._out.get(box, ()) if edge.kind in links]
             for box in hanging:
                 hanging += [to for to, _ in self._out.get(box, ()) if to in boxes and to not in hanging]
             nodes = [node for box in boxes if box not in hanging for node in self.nodes(box)]

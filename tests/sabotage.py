@@ -232,7 +232,7 @@ SABOTAGES: Final = (
         "the broker is not stopped",
         "labkit/lab.py",
         "                self._stack.append(self.broker.stop)\n",
-        "",
+        "                pass\n",
         AFTERWARDS,
     ),
     Sabotage(

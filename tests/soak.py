@@ -82,8 +82,14 @@ class Pytest:
         """The tests that failed, in pytest's own words; what it wrote last if there were none of them."""
         if self.status == 0:
             return []
-        lines = self.output.splitlines()
-        return [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-5:]
+        return (
+            re.findall(r"^(?:FAILED|ERROR) \S+\.(?:py|ipynb)\b.*$", self.output, re.M) or self.output.splitlines()[-5:]
+        )
+
+    @property
+    def red(self) -> str:
+        """The first test that failed; empty if none did, or if pytest could not even begin."""
+        return self.problems[0] if self.status == 1 else ""
 
     def __str__(self) -> str:
         found = counts(self.report)
@@ -238,11 +244,12 @@ def sabotage(log: Log) -> None:
             if text.count(each.old) != 1:
                 log.result(f"sabotage, {each.what}", [f"{each.file} has its text {text.count(each.old)} times"])
                 continue
-            file.write_text(text.replace(each.old, each.new), encoding="utf-8")
+            wrong = text.replace(each.old, each.new)
+            compile(wrong, each.file, "exec")  # what is no Python would turn any test red
+            file.write_text(wrong, encoding="utf-8")
             done = pytest("-x", "--timeout=60", *each.tests, tree=tree, timeout=300)
             file.write_text(text, encoding="utf-8")
-            caught = next(iter(done.problems), "")
-            log.result(f"sabotage, {each.what}", [] if caught else ["no test noticed"], caught or str(done))
+            log.result(f"sabotage, {each.what}", [] if done.red else ["no test noticed"], done.red[:160] or str(done))
 
 
 PARTS: Final[dict[str, Callable[[Log], None]]] = {

@@ -76,7 +76,7 @@ class View(anywidget.AnyWidget):
 
     def _hear(self, fact: Fact) -> None:
         """A fact, in whichever thread it happened: the kernel's loop looks at it later."""
-        if not self._awake.is_set():
+        if not self._awake.is_set() or fact["kind"] == "over":
             self._wake()
 
     def _wake(self) -> None:
