@@ -19,6 +19,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Iterator[measure.Row]]]] = {
     "crossing": crossing.chord,
     "plan": scale.plan,
     "recording": scale.recording,
+    "unplanned": scale.unplanned,
 }
 
 

@@ -18,6 +18,8 @@ from labkit.happened import fold
 
 SIZES: Final = (10, 100, 1_000, 10_000)
 LARGEST: Final = SIZES[-1]
+#: After so many seconds nothing more is repeated (but twice at least).
+LONG: Final = 5.0
 
 #: What planning may take, as a multiple of Celery's own `clone` and `freeze`, at the largest size.
 PLAN: Final = 2.0
@@ -64,7 +66,7 @@ def recording() -> Iterator[Row]:
     """Fold a recording of a chord that really ran, draw what it folds to, and weigh it."""
     folds = {}
     for size in SIZES:
-        made = _recorded(size)
+        made = _recorded(f"chord {size}")
         times = [_timed(lambda made=made: fold(made.plan, made.facts)) for _ in range(PAIRS)]  # type: ignore[misc]
         folds[size] = median(times)
         yield _alone(f"fold a recording of {size:,} tasks", times, FOLD if size == LARGEST else None)
@@ -77,11 +79,24 @@ def recording() -> Iterator[Row]:
     yield _growth("fold, per task, 10,000 beside 1,000", folds)
 
 
-def _recorded(size: int) -> labkit.Recording:
-    """The recording of a chord that ran on the embedded worker."""
+def unplanned() -> Iterator[Row]:
+    """Fold a recording of a chord that a task sent while it ran: no message of it was planned."""
+    folds = {}
+    for size in SIZES[-2:]:
+        made = _recorded(f"spread {size}")
+        times, until = [], time.monotonic() + LONG
+        while len(times) < PAIRS and (len(times) < 2 or time.monotonic() < until):
+            times.append(_timed(lambda made=made: fold(made.plan, made.facts)))  # type: ignore[misc]
+        folds[size] = median(times)
+        yield _alone(f"fold {size:,} tasks that a task sent", times, FOLD if size == LARGEST else None)
+    yield _growth("  per task, 10,000 beside 1,000", folds)
+
+
+def _recorded(workflow: str) -> labkit.Recording:
+    """The recording of a workflow that ran on the embedded worker."""
     with labkit.start(app, slots=SLOTS):
-        run = labkit.run(canvas(f"chord {size}"))
-        run.get(timeout=180)
+        run = labkit.run(canvas(workflow))
+        run.wait(timeout=180)
         return run.recording
 
 

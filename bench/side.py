@@ -36,11 +36,19 @@ def xsum(numbers: list[int]) -> int:
     return sum(numbers)
 
 
+@app.task
+def spread(size: int) -> None:
+    """Send a chord of so many headers: nobody planned it."""
+    canvas(f"chord {size}").delay()
+
+
 def canvas(name: str) -> Any:
-    """The workflow called ``chain`` (of three), or ``chord 1000`` (headers)."""
+    """The workflow called ``chain`` (of three), ``chord 1000`` (headers), or ``spread 1000`` (sent by a task)."""
     kind, _, size = name.partition(" ")
     if kind == "chain":
         return chain(add.s(1, 1), add.s(2), add.s(3))
+    if kind == "spread":
+        return spread.si(int(size))
     return chord(group(add.s(place, 1) for place in range(int(size))), xsum.s())
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from celery.app.task import Task
 from celery.canvas import Signature, _chain, _chord, group, xmap, xstarmap
+from celery.local import Proxy
 from celery.result import ResultBase
 from celery.utils.functional import _regen, regen
 
@@ -123,7 +124,8 @@ def apps(signature: Signature) -> set[Any]:
     if which in ("chain", "group", "chord"):
         for part in [*members(signature), *([signature.body] if which == "chord" else ())]:
             found |= apps(as_signature(part))
-    return found - {None}
+    # What Celery put together from names has a proxy of the app that is current.
+    return {each._get_current_object() if isinstance(each, Proxy) else each for each in found} - {None}
 
 
 def steps(chain: Signature) -> list[Signature]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from celery.canvas import Signature
 
@@ -12,6 +12,9 @@ from labkit.embed import counted, first_id, ids_in
 from labkit.graph import Edge, EdgeKind, Frame, Graph, Node, Outline
 from labkit.places import FLOW, Places
 from labkit.plan import Entry, Part, Planner
+
+#: What a replacement has of the task it replaces: the plan has them there.
+_LINKS: Final = ("link", "link_error")
 
 
 class Grower(Places):
@@ -47,14 +50,16 @@ class Grower(Places):
     def node(self, id: str, nesting: int) -> Node | None:
         """The node of this id that is the replacement of that depth (0: nobody's)."""
         nodes = self.ids.get(id) or ()
-        return next((node for node in nodes if self._nesting.get(node.key, 0) >= nesting), nodes[-1] if nodes else None)
+        return next((node for node in nodes if self._depth(node) >= nesting), nodes[-1] if nodes else None)
 
     # --- one message ----------------------------------------------------------------------------------------
 
     def _place(self, fact: Mapping[str, Any], ignored: set[str]) -> None:
         id, nesting = fact["id"], fact["nesting"]
         nodes = self.ids.get(id)
-        if nodes and (fact["retries"] or nesting <= self._nesting.get(nodes[-1].key, 0) or id not in ignored):
+        # What comes after a replacement is sent with its depth too, though it replaces nothing.
+        first = nodes and nodes[-1].sent is None
+        if nodes and (first or fact["retries"] or nesting <= self._depth(nodes[-1]) or id not in ignored):
             self._send(nodes[-1], fact)
             return
         parents = self.ids.get(fact["parent"]) if fact["parent"] else None
@@ -62,11 +67,11 @@ class Grower(Places):
         kind: EdgeKind
         if nodes:
             owner, kind = nodes[-1], "replaced"
-        elif parents and nesting > self._nesting.get(parents[0].key, 0) and fact["parent"] in ignored:
-            owner, kind = parents[0], "replaced"
+        elif parents and nesting > self._depth(parents[0]) and fact["parent"] in ignored:
+            owner, kind = [node for node in parents if self._depth(node) < nesting][-1], "replaced"
         elif parents:
             owner, kind = parents[-1], "spawned"
-            node = self._planned(owner, fact["task"], fact.get("inside"))
+            node = self._planned(owner, fact)
             if node:
                 self._name(node, id)
                 self._send(node, fact)
@@ -75,12 +80,16 @@ class Grower(Places):
             owner, kind = None, "spawned"
         self._add(owner, kind, fact)
 
+    def _depth(self, node: Node) -> int:
+        """How many replacements led to this node."""
+        return self._nesting.get(node.key, 0)
+
     def _send(self, node: Node, fact: Mapping[str, Any]) -> None:
         """The message of a node that is there already."""
         if node.sent is None:
             node.sent = fact["at"]
             node.state = "sent"
-            self._group_of[node.key] = fact["group"]
+            self._group_of[node.key], self._nesting[node.key] = fact["group"], fact["nesting"]
             node.args, node.partial = tuple(fact["args"]), False
             node.kwargs = counted(node.task, fact["kwargs"])
             self._follow([node.key], fact["chain"], fact["chord"], node)
@@ -125,7 +134,7 @@ class Grower(Places):
         self._index()
         for node in added:
             if owner and node.id and node.id == owner.id:
-                self._nesting[node.key] = self._nesting.get(owner.key, 0) + 1
+                self._nesting[node.key] = self._depth(owner) + 1
                 self._take_over(owner, node)
         return part
 
@@ -143,7 +152,7 @@ class Grower(Places):
                 continue
             self._children[last[-1]] += 1
             options = signature.options
-            signature.options = {k: v for k, v in options.items() if k not in ("link", "link_error", "chord")}
+            signature.options = _without(options, "chord", *(_LINKS if owner and owner.id == id else ()))
             part = self._grow(signature, f"{last[-1]}~n{self._children[last[-1]] - 1}", Entry(tuple(last)), owner)
             self._attach(self.graph.nodes[last[-1]], "result", part.outline)
             last = part.last
@@ -169,12 +178,14 @@ class Grower(Places):
         ends = [key for key in last if not any(edge.kind in FLOW for edge in self._out[key])]
         if not ends or not id:
             return
-        if place not in self._bodies and (not known or nesting > self._nesting.get(known[-1].key, 0)):
+        if place not in self._bodies and (not known or nesting > self._depth(known[-1])):
             if isinstance(chord, str):
                 return
             frame = next(
                 (frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0]
             )
+            if owner and first_id(body) == owner.id:
+                body.options = _without(body.options, *_LINKS)
             part = self._grow(body, f"{frame}.b", Entry(), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
@@ -244,3 +255,7 @@ class Grower(Places):
         for key, node in self.graph.nodes.items():
             ordered.setdefault(key, node)
         self.graph.nodes = ordered
+
+
+def _without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}

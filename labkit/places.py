@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from celery.canvas import Signature
 
+from labkit import canvas
 from labkit.graph import Edge, Graph, Node, Outline
 from labkit.plan import Entry, Planner
 
@@ -41,20 +42,33 @@ class Places:
             else:
                 yield edge
 
-    def _planned(self, owner: Node, task: str, inside: bool | None = None) -> Node | None:
-        """The node behind ``owner`` without an id that waits for a message of this task, sent ``inside`` its body."""
-        errback = None
+    def _planned(self, owner: Node, fact: Mapping[str, Any]) -> Node | None:
+        """The node behind ``owner`` without an id that this message is for; of several the one most like it."""
+        errback, found = None, []
         for edge in self._successors(owner.key):
             node = self.graph.nodes[edge.target]
-            if node.task != task or node.role == "map" or inside is (edge.kind != "spawned"):
+            inside = fact.get("inside")  # what a body sends itself is no callback, and the other way round
+            if node.task != fact["task"] or node.role == "map" or inside is (edge.kind != "spawned"):
                 continue
             if node.id is None and node.key not in self._taken:
-                if edge.kind == "errback":
-                    self._move(node, owner)
-                return node
-            if edge.kind == "errback":
+                found.append((edge, node))
+            elif edge.kind == "errback":
                 errback = node
+        if found:
+            edge, node = min(found, key=lambda each: self._unlike(each[1], fact)) if len(found) > 1 else found[0]
+            if edge.kind == "errback":
+                self._move(node, owner)
+            return node
         return self._again(errback, owner) if errback and errback.id is not None else None
+
+    def _unlike(self, node: Node, fact: Mapping[str, Any]) -> int:
+        """In how many ways a message differs from what was planned: its arguments, callbacks and errbacks."""
+        differs = int(list(fact["args"])[node.partial :] != list(node.args))
+        differs += any(fact["kwargs"].get(name) != node.kwargs[name] for name in node.kwargs)
+        for kind, option in (("callback", "link"), ("errback", "link_error")):
+            mine = {self.graph.nodes[edge.target].task for edge in self._successors(node.key) if edge.kind == kind}
+            differs += mine != {task for each in fact[option] or () for task in _starts(canvas.as_signature(each))}
+        return differs
 
     def _match(self, part: Signature, last: Sequence[str]) -> list[str]:
         """The planned nodes behind ``last`` that a part of a message stands for: they get its ids. Returns its ends."""
@@ -153,6 +167,13 @@ class Places:
         if outline in root.children:
             root.children.remove(outline)
             self._outlines[owner.key].children.append(outline)
+
+
+def _starts(part: Signature) -> Iterator[str]:
+    """The names of the tasks that start when a part is sent."""
+    placed = _Placed(ids=False)
+    for key in placed.walk(part, "0", Entry()).first:
+        yield placed.graph.nodes[key].task
 
 
 class _Placed(Planner):

@@ -69,11 +69,16 @@ ONCE_WRONG: Final[dict[str, Part]] = {
     "an errback on the body of a chord that is a callback": Part(
         "t", links=(Part("chord", (Part("boom"), Part("t")), errors=("immutable",)),)
     ),
-    "a task added to a chord whose body is a group": Part("chord", (Part("joining"), Part("group", (Part("t"), Part("u"))))),
+    "a task added to a chord whose body is a group": Part(
+        "chord", (Part("joining"), Part("group", (Part("t"), Part("u"))))
+    ),
     "replaced by a group in a header": Part("chord", (Part("replaced by group"), Part("t"))),
     "replaced by a task in a group in a header, before a group": Part(
         "chord",
-        (Part("group", (Part("t"), Part("replaced by task"))), Part("group", (Part("u"), Part("t", errors=("inline",))))),
+        (
+            Part("group", (Part("t"), Part("replaced by task"))),
+            Part("group", (Part("u"), Part("t", errors=("inline",)))),
+        ),
     ),
 }
 
@@ -111,15 +116,19 @@ def check_values(graph: Graph) -> None:
         assert node.key in again or drawn <= told, f"an edge brings {graph.number(node.key)} a value it never had"
 
 
-def check_origins(graph: Graph) -> None:
-    """What was not planned was decided at run time: a task sent it, was replaced by it, or failed."""
+def check_origins(run: Run, graph: Graph) -> None:
+    """What was not planned was decided at run time: a body sent it, was replaced by it, or failed."""
+    inside = {fact["id"]: fact["inside"] for fact in run.recording.facts if fact["kind"] == "published"}
     reached = set()
     for edge in graph.task_edges():
+        source, target = graph.nodes[edge.source], graph.nodes[edge.target]
         reached.add(edge.target)
-        if graph.nodes[edge.source].planned and not graph.nodes[edge.target].planned:
+        if source.planned and not target.planned:
             assert edge.kind in ("spawned", "replaced", "errback")
+        if edge.kind == "spawned" and target.sent:
+            assert inside[target.id or ""], f"Celery sent {graph.number(target.key)}, no body did"
     for node in graph.nodes.values():
-        assert node.planned or node.key in reached, f"{graph.number(node.key)} comes from nowhere"
+        assert node.planned or node.role == "map" or node.key in reached, f"{graph.number(node.key)} comes from nowhere"
 
 
 def check(lab: labkit.Lab, wire: Wire, canvas: Any) -> Run:
@@ -131,7 +140,7 @@ def check(lab: labkit.Lab, wire: Wire, canvas: Any) -> Run:
     check_messages(graph, wire.sent)
     check_ends(graph)
     check_ids(run.plan, graph)
-    check_origins(graph)
+    check_origins(run, graph)
     check_values(graph)
     check_order(run.recording, graph)
     check_saved(run.recording, graph)

@@ -11,7 +11,10 @@ from labkit.graph import GLYPHS
 from labkit.theme import THEMES
 
 #: In this order: each uses those before it.
-SCRIPTS: Final = ("fold", "meaning", "player", "drawing", "sheet", "timeline", "queue", "kernel", "saved", "view")
+SCRIPTS: Final = (
+    *("fold", "meaning", "player", "drawing", "sheet", "timeline", "queue"),
+    *("bar", "panel", "speech", "kernel", "saved", "view"),
+)
 _HERE: Final = Path(__file__).parent
 _IMPORT: Final = re.compile(r'^import [^;]*? from "\./\w+\.js";\n', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=class |function |const )", re.MULTILINE)

@@ -1,61 +1,21 @@
 // The view: drawing, queue, timeline and sentence on one cursor, with buttons for the lab and for the record.
 
+import { Bar, button, element } from "./bar.js";
 import { Drawing } from "./drawing.js";
 import { Facts, Fold } from "./fold.js";
 import { Kernel } from "./kernel.js";
 import { details, meaning } from "./meaning.js";
+import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { Queue } from "./queue.js";
 import { savePicture } from "./saved.js";
 import { Sheet } from "./sheet.js";
+import { Speech } from "./speech.js";
 import { Timeline } from "./timeline.js";
 
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
-const CALM = 1000; // milliseconds between two announcements to a screen reader
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
-
-const FAULTS = [
-  ["lose", "lose its next message"], ["twice", "deliver its next message twice"], ["fail", "make its next call fail"],
-  ["kill", "kill the worker that runs it"], ["stop broker", "stop the broker"], ["start broker", "start the broker again"],
-  ["slow backend", "slow the backend by 0.5 s"], ["undo", "undo all faults"],
-];
-
-function element(tag, name = "", text = "", more = {}) {
-  const made = document.createElement(tag);
-  if (name) made.className = name;
-  if (text) made.textContent = text;
-  for (const [key, value] of Object.entries(more)) made.setAttribute(key, value);
-  return made;
-}
-
-const ICONS = {
-  pause: "M3 2h3v10H3zM8 2h3v10H8z", play: "M3 2l9 5-9 5z", next: "M2 2l7 5-7 5zM10 2h2v10h-2z",
-  forward: "M5 3l5 4-5 4z", back: "M9 3L4 7l5 4z", live: "M7 3.5a3.5 3.5 0 1 0 .01 0z",
-};
-
-/** The text of a button behind its icon: fonts do not have all of these glyphs. */
-function label(button, icon, text) {
-  if (button.dataset.icon === icon && button.lastChild.textContent === text) return;
-  button.dataset.icon = icon;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  svg.setAttribute("viewBox", "0 0 14 14");
-  svg.setAttribute("class", "icon");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", ICONS[icon]);
-  svg.append(path);
-  button.replaceChildren(svg, element("span", "", text));
-}
-
-function choice(name, title, options, changed) {
-  const label = element("label", name, "", { title });
-  const select = element("select", "", "", { "aria-label": title });
-  for (const [value, text] of options) select.append(new Option(text, value));
-  select.addEventListener("change", () => changed(select.value));
-  label.append(select);
-  return { label, select };
-}
 
 export class View {
   /** `send(content)` brings a message to the kernel; without it this is a record that is played. */
@@ -67,7 +27,6 @@ export class View {
     this.lab = null;
     this.why = record.why ?? {};
     this.heard = performance.now();
-    this.announced = { at: 0, cursor: 0, timer: null };
     this.build(host);
     this.timeline.known = record.lanes ?? [];
     this.showLab(record.lab ?? null);
@@ -84,7 +43,7 @@ export class View {
     this.kernel?.close();
     window.removeEventListener("keydown", this.keyed, true);
     clearTimeout(this.ticking);
-    clearTimeout(this.announced.timer);
+    this.speech.close();
     for (const observer of this.observers) observer.disconnect();
   }
 
@@ -94,12 +53,16 @@ export class View {
     this.root = element("div", `labkit${this.kernel ? "" : " alone"}`, "", {
       role: "group", "aria-label": "workflow, as it happens", tabindex: "0",
     });
+    this.bar = new Bar({
+      live: () => this.player.follow(), back: () => this.player.step(-1), go: () => this.toggle(),
+      step: () => this.step(), forward: () => this.forward(), speed: (times) => (this.player.speed = times),
+      slow: (seconds) => this.do({ do: "slow", seconds }), fault: (fault, task) => this.do({ do: "fault", fault, task }),
+    });
     this.canvas = element("div", "canvas");
     this.sheetHost = element("div", "sheet");
-    this.panel = element("aside", "panel", "", { "aria-label": "about a task" });
-    this.panel.hidden = true;
+    const about = element("aside", "panel", "", { "aria-label": "about a task" });
     const stage = element("div", "stage");
-    stage.append(this.canvas, this.sheetHost, this.panel, this.zoomer());
+    stage.append(this.canvas, this.sheetHost, about, this.zoomer());
     const side = element("div", "side", "", { role: "group", "aria-label": "messages" });
     this.scrubber = element("input", "scrubber", "", { type: "range", min: "0", step: "any", "aria-label": "moment" });
     const lanes = element("div", "lanes");
@@ -108,9 +71,10 @@ export class View {
     track.append(element("span", "names"), this.scrubber);
     below.append(track, lanes);
     this.sentence = element("p", "meaning");
-    this.live = element("div", "unseen", "", { "aria-live": "polite", role: "status" });
-    this.root.append(this.bar(), stage, side, below, this.sentence, this.live);
+    this.speech = new Speech(element("div", "unseen", "", { "aria-live": "polite", role: "status" }));
+    this.root.append(this.bar.root, stage, side, below, this.sentence, this.speech.region);
     host.replaceChildren(this.root);
+    this.panel = new Panel(about, () => this.forget());
     const chosen = (node, from) => this.ask(node, from);
     const opened = (told, from) => {
       this.sheet.unfold(told, from, this.shape);
@@ -131,58 +95,12 @@ export class View {
     window.addEventListener("keydown", this.keyed, true);
   }
 
-  button(name, text, title, pressed) {
-    const button = element("button", name, text, { type: "button", title });
-    button.addEventListener("click", pressed);
-    return button;
-  }
-
-  bar() {
-    const bar = element("div", "bar", "", { role: "toolbar", "aria-label": "player" });
-    this.mode = this.button("mode", "recorded", "to what happens now", () => this.player.follow());
-    this.back = this.button("back", "", "back by one message or fact (←)", () => this.player.step(-1));
-    this.go = this.button("go", "", "play or pause (space)", () => this.toggle());
-    this.next = this.button("next", "", "on by one task", () => this.step());
-    this.message = this.button("message", "", "on by one message or fact (→)", () => this.forward());
-    label(this.back, "back", "");
-    label(this.message, "forward", "");
-    label(this.next, "next", "Step");
-    for (const button of [this.back, this.message]) button.setAttribute("aria-label", button.title);
-    const speeds = [0.25, 0.5, 1, 2, 4, 16].map((each) => [each, `${each} ×`]);
-    this.speed = choice("speed", "speed of the replay", speeds, (value) => (this.player.speed = Number(value)));
-    this.speed.select.value = "1";
-    const slow = [[0, "no delay"], [0.25, "slow: 0.25 s"], [0.5, "slow: 0.5 s"], [1, "slow: 1 s"], [2, "slow: 2 s"]];
-    this.slow = choice("slow", "slow motion: how long each task waits before it runs", slow, (value) =>
-      this.do({ do: "slow", seconds: Number(value) }),
-    );
-    bar.append(this.mode, this.back, this.go, this.next, this.message, this.speed.label, this.slow.label, this.faults());
-    this.count = element("span", "count");
-    bar.append(this.count);
-    return bar;
-  }
-
-  faults() {
-    this.menu = element("details", "faults");
-    const panel = element("div", "menu");
-    this.target = element("select", "", "", { "aria-label": "the task that a fault is for" });
-    panel.append(this.target);
-    for (const [fault, text] of FAULTS) {
-      panel.append(this.button("fault", text, text, () => {
-        this.do({ do: "fault", fault, task: this.target.value });
-        this.menu.open = false;
-        this.menu.firstChild.focus();
-      }));
-    }
-    this.menu.append(element("summary", "", "⚡ Faults"), panel);
-    return this.menu;
-  }
-
   zoomer() {
     const zoomer = element("div", "zoom", "", { role: "group", "aria-label": "zoom" });
     zoomer.append(
-      this.button("", "−", "smaller", () => this.drawing.zoom(1 / 1.3)),
-      this.button("", "+", "larger (ctrl and wheel)", () => this.drawing.zoom(1.3)),
-      this.button("", "fit", "the whole drawing", () => this.drawing.fit()),
+      button("", "−", "smaller", () => this.drawing.zoom(1 / 1.3)),
+      button("", "+", "larger (ctrl and wheel)", () => this.drawing.zoom(1.3)),
+      button("", "fit", "the whole drawing", () => this.drawing.fit()),
     );
     return zoomer;
   }
@@ -225,24 +143,20 @@ export class View {
 
   showLab(lab) {
     this.lab = lab;
-    if (lab && this.target.dataset.tasks !== lab.tasks.join()) {
-      this.target.replaceChildren(...lab.tasks.map((task) => new Option(task, task)));
-      this.target.dataset.tasks = lab.tasks.join();
-    }
-    if (lab) this.slow.select.value = String(lab.slow);
+    this.bar.lab(lab);
     this.draw();
   }
 
   busy(busy) {
     this.root.classList.toggle("busy", busy);
     this.waiting = busy;
-    if (busy) this.announce(BUSY, true);
+    if (busy) this.speech.say(BUSY);
     this.draw();
   }
 
   say(text) {
     this.said = { text, cursor: this.player.cursor };
-    this.announce(text, true);
+    this.speech.say(text);
     this.draw();
   }
 
@@ -284,9 +198,9 @@ export class View {
       ArrowRight: () => this.forward(), ArrowLeft: () => this.player.step(-1),
       Home: () => { this.player.stop(); this.player.go(0); }, End: () => this.player.follow(),
     }[event.key];
-    if (event.key === "Escape" && (!this.panel.hidden || this.menu.open)) {
-      if (this.menu.open) this.menu.open = false;
-      else this.closePanel();
+    if (event.key === "Escape" && (this.panel.open || this.bar.menu.open)) {
+      if (this.bar.menu.open) this.bar.menu.open = false;
+      else this.panel.close();
     } else if (event.key === " " && event.target.closest("button, summary, select, [role=button]") === null) this.toggle();
     else if (does && !inMenu) does();
     else return;
@@ -298,35 +212,21 @@ export class View {
 
   ask(node, from) {
     this.asked = { node, from };
-    this.panel.hidden = false;
-    this.showPanel(this.why[node] ?? (this.kernel ? [["Asking …", ""]] : []));
+    this.explained(this.why[node] ?? (this.kernel ? [["Asking …", ""]] : []));
     if (this.kernel) this.do({ do: "why", name: `#${node + 1}` });
   }
 
-  explain({ why, sentences, refused }) {
-    if (this.asked && why === `#${this.asked.node + 1}`) this.showPanel(refused ? [[refused, ""]] : sentences);
-  }
-
-  showPanel(sentences) {
+  explained(sentences) {
     const { node } = this.asked;
-    const [title, ...lines] = details(this.fold.nodes[node], this.shape.nodes[node], this.now());
-    const head = element("h4", "", title);
-    const close = this.button("close", "✕", "close (Esc)", () => this.closePanel());
-    const said = element("ul", "why", "", { "aria-label": "why" });
-    for (const [text, evidence] of sentences) {
-      const item = element("li", "", text);
-      if (evidence) item.append(element("small", "", ` ${evidence}`));
-      said.append(item);
-    }
-    const facts = element("div", "details");
-    facts.append(...lines.map((line) => element("div", "", line)));
-    this.panel.replaceChildren(close, head, said, facts);
-    close.focus({ preventScroll: true });
-    this.announce(sentences.map(([text]) => text).join(" "), true);
+    this.panel.show(details(this.fold.nodes[node], this.shape.nodes[node], this.now()), sentences);
+    this.speech.say(sentences.map(([text]) => text).join(" "));
   }
 
-  closePanel() {
-    this.panel.hidden = true;
+  explain({ why, sentences, refused }) {
+    if (this.asked && why === `#${this.asked.node + 1}`) this.explained(refused ? [[refused, ""]] : sentences);
+  }
+
+  forget() {
     (this.asked?.from ?? this.root).focus?.({ preventScroll: true });
     this.asked = null;
   }
@@ -384,28 +284,14 @@ export class View {
     const said = this.said?.cursor === player.cursor ? this.said.text : this.said && this.isLive ? this.said.text : null;
     this.sentence.textContent = this.waiting ? BUSY : said ?? sentence;
     this.scrubber.setAttribute("aria-valuetext", `${player.cursor} of ${facts.length}: ${sentence}`);
-    this.announce(sentence);
-    this.paintBar();
+    this.speech.follow(player.cursor, () => meaning(player.last, this.fold));
+    this.bar.paint({
+      live: this.isLive, paused: this.isLive ? this.lab?.paused : !player.playing, over: this.over,
+      cursor: player.cursor, count: facts.length, faults: this.kernel && this.lab?.running,
+    });
     this.root.dataset.cursor = player.cursor;
     this.root.dataset.facts = facts.length;
     this.root.dataset.over = this.over;
-  }
-
-  paintBar() {
-    const { player, lab } = this;
-    const live = this.isLive;
-    const paused = live ? lab?.paused : !player.playing;
-    label(this.mode, "live", live ? (paused ? "live, paused" : "live") : this.over ? "recorded" : "back to live");
-    this.mode.classList.toggle("on", live);
-    this.mode.disabled = live || this.over;
-    label(this.go, paused ? "play" : "pause", paused ? (live ? "Resume" : "Play") : "Pause");
-    this.next.disabled = live && !paused;
-    this.message.disabled = live;
-    this.back.disabled = player.cursor === 0;
-    this.speed.label.hidden = live;
-    this.slow.label.hidden = !live;
-    this.menu.hidden = !this.kernel || !lab?.running;
-    this.count.textContent = `${player.cursor} of ${this.facts.length}`;
   }
 
   /** The states right before the last fact, where it matters. */
@@ -424,22 +310,6 @@ export class View {
     const depths = this.facts.runs.get(run.task) ?? [0];
     const index = numbers[Math.min(Math.max(0, depths.indexOf(run.nesting)), numbers.length - 1)];
     return index === undefined ? "" : `#${index + 1}`;
-  }
-
-  /** Tell a screen reader, not more often than one can listen. */
-  announce(text, now = false) {
-    if (now) {
-      this.live.textContent = text;
-      return;
-    }
-    if (this.announced.cursor === this.player.cursor || this.announced.timer) return;
-    const wait = Math.max(0, this.announced.at + CALM - performance.now());
-    this.announced.timer = setTimeout(() => {
-      const missed = Math.abs(this.player.cursor - this.announced.cursor) - 1;
-      Object.assign(this.announced, { at: performance.now(), cursor: this.player.cursor, timer: null });
-      const more = missed > 0 ? ` (and ${missed} more)` : "";
-      this.live.textContent = `${meaning(this.player.last, this.fold)}${more}`;
-    }, wait);
   }
 
   resized() {
