@@ -71,6 +71,8 @@ class Planner:
     ) -> Part:
         """Plan one part at place ``key``; ``given`` are options that the whole it belongs to is sent with."""
         options = {**sig.options, **(given or {})}
+        if given and "link" in given:
+            options["link"] = [*canvas.links(sig.options, "link"), *given["link"]]
         which = canvas.kind(sig)
         if which == "chain":
             return self._chain(sig, key, entry, role, options)
@@ -147,13 +149,15 @@ class Planner:
         for place, step in enumerate(steps):
             if place == len(steps) - 1:
                 _name(step, options)
-            part = self.walk(step, f"{key}.{place}", entry, role, _shown(options) if place == 0 else None)
+            handed = _shown(options) if place == 0 else {}
+            handed |= _callbacks(options) if place == len(steps) - 1 else {}
+            part = self.walk(step, f"{key}.{place}", entry, role, handed)
             whole.outline += part.outline
             whole.first = whole.first or part.first
             whole.last = part.last or whole.last
             places += part.last
             entry, role = Entry(tuple(part.last) or entry.sources), "task"
-        self._links(options, whole, key, errors_of=places)
+        self._links({**options, "link": None}, whole, key, errors_of=places)
         return whole
 
     def _group(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
@@ -163,11 +167,13 @@ class Planner:
         return whole
 
     def _members(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
-        whole, given = Part([], [], []), _shown(options)
+        whole, given, first = Part([], [], []), _shown(options) | _callbacks(options), options.get("first")
         for place, each in enumerate(canvas.members(sig)):
             member, where = canvas.as_signature(each), f"{key}.{place}"
+            handed = given | {"first" if canvas.kind(member) == "group" else "link": first} if first else given
+            first = None
             with self._scope():
-                part = self.walk(member, where, entry, role, given)
+                part = self.walk(member, where, entry, role, handed)
             if len(part.outline) > 1:
                 part.outline = [Outline("chord" if canvas.kind(member) == "chord" else "chain", where, part.outline)]
             whole.outline += part.outline
@@ -179,7 +185,7 @@ class Planner:
         body, frame = canvas.as_signature(sig.body), f"{key}.h"
         _name(body, options)
         with self._frame(frame, "header"):
-            header = self._members(sig, frame, entry, "task", options)
+            header = self._members(sig, frame, entry, "task", _shown(options))
         for each in header.last:
             if self.graph.nodes[each].role == "task":
                 self.graph.nodes[each].role = "header"
@@ -190,6 +196,13 @@ class Planner:
         # An empty header: the body is sent at once, with an empty list in place of a value.
         after = Entry(sources) if header.last else Entry(entry.sources, entry.kind, False)
         given = {name: value for name, value in _shown(options).items() if name not in ("countdown", "eta")}
+        if canvas.kind(body) == "group" and "link" in _callbacks(options):
+            # A callback on a group is on its first member, and gets no value (``group.link``).
+            given["first"] = [
+                canvas.as_signature(each).clone().set(immutable=True) for each in _callbacks(options)["link"]
+            ]
+        else:
+            given |= _callbacks(options)
         part = self.walk(body, f"{key}.b", after, role if role != "task" and not header.last else "body", given)
         outline = [Outline("header", frame, header.outline), *part.outline]
         if not header.last:
@@ -199,15 +212,15 @@ class Planner:
                 node = self.graph.nodes[each]
                 node.state, node.reason = "never ran", "the header it waits for has no task"
         whole = Part(outline, header.first or part.first, part.last)
-        self._links(options, whole, key)
+        self._links({**options, "link": None}, whole, key)
         return whole
 
     # --- callbacks and errbacks -----------------------------------------------------------------------------
 
     def _links(self, options: dict[str, Any], part: Part, key: str, errors_of: list[str] | None = None) -> None:
-        """Callbacks hang on the last node (of a chord: its body), errbacks on each in ``errors_of``.
+        """Callbacks hang on the last node, errbacks on each in ``errors_of``.
 
-        When they are linked to a group, Celery puts them on its members (the first; every one): they are there.
+        When errbacks are linked to a group, Celery puts them on its members: they are there.
         """
         if not part.last:
             return
@@ -283,6 +296,12 @@ class Planner:
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in canvas.SHOWN_OPTIONS if options.get(name) is not None}
+
+
+def _callbacks(options: dict[str, Any]) -> dict[str, Any]:
+    """The callbacks of a whole, as options for the part of it that is to have them."""
+    found = canvas.links(options, "link")
+    return {"link": found} if found else {}
 
 
 def _name(signature: Signature, options: dict[str, Any]) -> None:

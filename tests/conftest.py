@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import _state
 from playwright.sync_api import Page, sync_playwright
+
+
+@pytest.fixture(autouse=True, scope="module")
+def shared_tasks() -> Iterator[None]:
+    """Shared tasks of one module are not registered with the apps of the next."""
+    before = set(_state._on_app_finalizers)
+    yield
+    _state._on_app_finalizers.intersection_update(before)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 CONFORMANCE: Final = ("tests/test_conformance.py",)
+WHY: Final = ("tests/test_why.py",)
 LAB: Final = "tests/test_lab.py"
 AFTERWARDS: Final = (f"{LAB}::test_afterwards_app_and_process_are_as_they_were",)
 
@@ -50,6 +51,7 @@ SABOTAGES: Final = (
         "labkit/plan.py",
         'for errback in canvas.links(options, "link_error"):',
         'for errback in canvas.links(options, "linkerror"):',
+        WHY,
     ),
     Sabotage(
         "callbacks are not planned",
@@ -68,6 +70,7 @@ SABOTAGES: Final = (
         "labkit/canvas.py",
         "not isinstance(step.tasks, _regen) and len(step.tasks) == 1:",
         "not isinstance(step.tasks, _regen) and len(step.tasks) == 0:",
+        ("tests/test_canvas.py",),
     ),
     # --- what happened
     Sabotage(
@@ -75,6 +78,7 @@ SABOTAGES: Final = (
         "labkit/happened.py",
         'node.state, node.value, node.error = "succeeded", fact["value"], None',
         'node.state, node.value, node.error = "failed", fact["value"], None',
+        ("tests/test_results.py",),
     ),
     Sabotage(
         "facts are folded in the order of their arrival",
@@ -105,6 +109,7 @@ SABOTAGES: Final = (
         "labkit/happened.py",
         "        _inline(grower, fact)\n",
         "        pass\n",
+        WHY,
     ),
     Sabotage(
         "a replacement does not take over what came after the replaced task",
@@ -121,8 +126,8 @@ SABOTAGES: Final = (
     Sabotage(
         "a chord that a task sends loses all headers but one",
         "labkit/grow.py",
-        'Edge(key, target, "result" if passes else "order", passes) for key in ends]',
-        'Edge(key, target, "result" if passes else "order", passes) for key in ends[:1]]',
+        "        if not ends or not id:\n",
+        "        if not ends or not id or place in self._bodies:\n",
     ),
     # --- what is heard and kept
     Sabotage(
@@ -130,6 +135,7 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         "Backend._call_task_errbacks = call_task_errbacks",
         "pass",
+        WHY,
     ),
     Sabotage(
         "the chain in a message is not heard",
@@ -142,7 +148,7 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         'group=headers.get("group"),',
         "group=None,",
-        CONFORMANCE,
+        WHY,
     ),
     Sabotage(
         "the last fact is not saved",
@@ -155,6 +161,7 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         '"retried", request.id',
         '"received", request.id',
+        WHY,
     ),
     # --- what is shown
     Sabotage(
@@ -169,7 +176,7 @@ SABOTAGES: Final = (
         "labkit/dot.py",
         "look.text) + escape(",
         "look.text) + str(",
-        ("tests/test_dot.py",),
+        ("tests/test_draw.py",),
     ),
     Sabotage(
         "a tooltip is not escaped in SVG",

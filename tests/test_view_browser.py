@@ -234,7 +234,7 @@ def test_the_record_by_keyboard_alone_and_by_mouse(jupyter: Jupyter, page: Page,
     record = view(page)
     wait_for_states(record, "succeeded", "failed", "succeeded", "never-ran", "never-ran")
     expect(record.locator(".mode")).to_have_text("recorded")
-    expect(record.locator(".box.failed .outcome")).to_contain_text("ValueError")
+    expect(record.locator(".box.failed .outcome")).to_contain_text("ValueErro")
     assert record.locator("b").count() == 0, "an error became markup"
 
     # By keyboard: to the beginning, on by one fact, back, to the end; play; and why.
@@ -334,7 +334,7 @@ def test_a_stack_unfolds_and_a_saved_notebook_shows_the_picture(
 
     # Restart the kernel and run again: the view is back.
     menu(page, "Kernel", "Restart Kernel and Run All Cells…")
-    page.get_by_role("button", name="Restart").last.click()
+    page.locator(".jp-Dialog .jp-mod-accept").click()
     wait_for_states(view(page), "succeeded", "succeeded")
 
 
