@@ -141,7 +141,9 @@ class Grower(Places):
     def _follow(self, last: list[str], chain: Any, chord: Any, owner: Node | None) -> None:
         """What a message says will come after it: the rest of its chain (the next step last), the body of its chord."""
         for step in reversed(chain or ()):
-            id = first_id(step) or next((each for each in ids_in(step) if each in self.ids), "")
+            id = first_id(step) or ""
+            if id not in self.ids:  # that of a group without tasks, for one
+                id = next((each for each in ids_in(step) if each in self.ids), id)
             known = self.ids.get(id)
             if known and not (owner and owner.id == id and len(known) == 1 and known[0] is owner):
                 last = [known[-1].key]

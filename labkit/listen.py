@@ -178,8 +178,8 @@ class Listener:
             queue=routing_key,
             chain=_light(chain),
             chord=chord if isinstance(chord, str) else _light(chord),
-            link=None if planned else _light(embed.get("callbacks")),
-            link_error=None if planned else _light(embed.get("errbacks")),
+            link=None if planned and not self.carried else _light(embed.get("callbacks")),
+            link_error=None if planned and not self.carried else _light(embed.get("errbacks")),
         )
         self.claim(recording, ([] if planned else [id]) + ids_in(chain, chord))
         if headers.get("eta") or (self.queues is not None and routing_key not in self.queues):

@@ -76,7 +76,7 @@ class _Explainer:
                     f"{name} returned {self.labels.literal(node.value)}.", self._where(node, "the task's result")
                 )
         elif node.state == "failed":
-            said = self.labels.plain(node.error or "", 200)
+            said = self.labels.plain(node.error or "", 200).rstrip(".")
             yield Sentence(f"{name} failed: {said}.", self._where(node, "the exception"))
             if node.note:
                 yield Sentence(f"{node.note[:1].upper()}{node.note[1:]}.", "the worker's internal error")
@@ -132,7 +132,7 @@ class _Explainer:
             )
         cause = self._cause(node)
         if cause is not None and cause.error:
-            said = self.labels.plain(cause.error, 120)
+            said = self.labels.plain(cause.error, 120).rstrip(".")
             yield Sentence(
                 f"The first to fail was {self.name(cause)}: {said}.", f"the error of {self.graph.number(cause.key)}"
             )

@@ -83,7 +83,7 @@ def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, 
     """Run a chord that divides 60 by each number, and refuse it unless it has a header task for each and a body."""
     run = trial.run(_built(trial, answer, list(numbers)))
     graph, app = run.graph, run.lab.app
-    wanted = chord([_task("ident", number, app=app) for number in numbers], _task("note", app=app))
+    wanted = chord([signature("divide", (number,), app=app) for number in numbers], signature("decide", app=app))
     pictures = {"wanted": plan(wanted), "got": graph}
     bodies = [node for node in graph.nodes.values() if node.role == "body"]
     for node in graph.nodes.values():
@@ -95,29 +95,18 @@ def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, 
                 f"{_number(graph, node)} failed: {node.error}{then}",
                 **pictures,
             )
-    trial.expect(
-        len(run.messages) == len(numbers) + 1,
-        "one message for each number and one for the body",
-        f"{len(numbers) + 1} messages for {numbers}",
-        f"{len(run.messages)}: {_calls(run)}",
-        **pictures,
-    )
+    sent, many = _calls(run), len(numbers)
+    what = "one message for each number and one for the body"
+    happened = f"{len(run.messages)}: {sent}"
+    trial.expect(len(run.messages) == many + 1, what, f"{many + 1} messages for {numbers}", happened, **pictures)
     headers = [node for node in graph.nodes.values() if node.role == "header"]
     given = [number for node in headers for number in (*node.args, *node.kwargs.values())]
-    trial.expect(
-        len(bodies) == 1 and len(headers) == len(numbers),
-        "the divisions run side by side, and one body takes them all",
-        f"a header of {len(numbers)} and a body",
-        _calls(run),
-        **pictures,
-    )
-    trial.expect(
-        sorted(each for each in given if isinstance(each, int | float)) == sorted(numbers),
-        "each number travels to a task of its own",
-        f"the numbers {numbers} in the messages",
-        _calls(run),
-        **pictures,
-    )
+    shaped = len(bodies) == 1 and len(headers) == many
+    what = "the divisions run side by side, and one body takes them all"
+    trial.expect(shaped, what, f"a header of {many} and a body", sent, **pictures)
+    travels = sorted(each for each in given if isinstance(each, int | float)) == sorted(numbers)
+    what = "each number travels to a task of its own"
+    trial.expect(travels, what, f"the numbers {numbers} in the messages", sent, **pictures)
     passing = [edge for edge in graph.task_edges() if edge.target == bodies[0].key and edge.passes_value]
     trial.expect(
         len(passing) == len(numbers),
@@ -220,48 +209,25 @@ def fill_in(answer: Any, trial: Trial) -> None:
         run = trial.run(built)
         graph = run.graph
         pictures = {"wanted": plan(wanted), "got": graph}
-        reports = [message for message in run.messages if message.task == "tasks.report_error"]
+        reports, sent = [each for each in run.messages if each.task == "tasks.report_error"], _calls(run)
         if bad is None:
-            trial.expect(
-                not reports,
-                "nothing is reported when no step fails",
-                "three messages, no report_error",
-                _calls(run),
-                **pictures,
-            )
+            what = "nothing is reported when no step fails"
+            trial.expect(not reports, what, "three messages, no report_error", sent, **pictures)
             trial.expect_value(run, (x + y) * factor - less, f"{' | '.join(map(repr, steps))}")
             continue
         place = ("first", "second", "third")[bad]
         (failed,) = [node for node in graph.nodes.values() if node.task == "tasks.fail"]
+        value, when = trial.value(run), f"when the {place} step fails"
+        ended = isinstance(value, ValueError) and failed.started is not None
         trial.expect(
-            isinstance(trial.value(run), ValueError) and failed.started is not None,
-            f"the steps run up to the {place}, which fails",
-            "ValueError: boom",
-            _shown(trial.value(run)),
-            **pictures,
+            ended, f"the steps run up to the {place}, which fails", "ValueError: boom", _shown(value), **pictures
         )
-        trial.expect(
-            bool(reports),
-            f"it is reported when the {place} step fails",
-            "a message with report_error",
-            f"only {_calls(run)}",
-            **pictures,
-        )
-        trial.expect(
-            len(reports) == 1,
-            f"it is reported once when the {place} step fails",
-            "one message with report_error",
-            f"{len(reports)}: {_calls(run)}",
-            **pictures,
-        )
+        wanted_report = "one message with report_error"
+        trial.expect(bool(reports), f"it is reported {when}", wanted_report, f"only {sent}", **pictures)
+        trial.expect(len(reports) == 1, f"it is reported once {when}", wanted_report, sent, **pictures)
         told = reports[0].args[0] if reports[0].args else None
-        trial.expect(
-            told == failed.id,
-            "the report names the step that failed",
-            f"report_error({graph.number(failed.key)})",
-            graph.name_ids(repr(told)),
-            **pictures,
-        )
+        right, said = f"report_error({graph.number(failed.key)})", graph.name_ids(repr(told))
+        trial.expect(told == failed.id, "the report names the step that failed", right, said, **pictures)
 
 
 @exercise(
@@ -303,11 +269,7 @@ def repair(answer: Any, trial: Trial) -> None:
     well = [_task("add", a, b, app=app), _task("slow", 0, c, app=app)]
     cases = {
         # Always the same numbers: what the lesson shows of the broken workflow is this.
-        "when a header fails": [
-            _task("add", 2, 3, app=app),
-            _task("slow", seconds, 4, app=app),
-            _task("fail", app=app),
-        ],
+        "when a header fails": [_task(*call, app=app) for call in (("add", 2, 3), ("slow", seconds, 4), ("fail",))],
         "when two headers fail": [_task("fail", app=app), *well, _task("fail", app=app)],
         "when the body fails": [*well, _task("note", a, app=app)],
         "when all goes well": well,
@@ -331,20 +293,9 @@ def repair(answer: Any, trial: Trial) -> None:
         if case == "when all goes well":
             trial.expect_value(run, a + b + c, f"{header}")
         opened = [node for node in _named(graph, "noarg") if node.state == "succeeded"]
-        trial.expect(
-            len(opened) > 0,
-            f"the lock is opened {case}",
-            "noarg runs once",
-            "noarg never ran" + ("" if not _named(graph, "noarg") else _why(graph)),
-            **pictures,
-        )
-        trial.expect(
-            len(opened) == 1,
-            f"the lock is opened once {case}",
-            "noarg runs once",
-            f"it ran {len(opened)} times",
-            **pictures,
-        )
+        never, often = f"noarg never ran{_why(graph)}", f"it ran {len(opened)} times"
+        trial.expect(len(opened) > 0, f"the lock is opened {case}", "noarg runs once", never, **pictures)
+        trial.expect(len(opened) == 1, f"the lock is opened once {case}", "noarg runs once", often, **pictures)
         (slow,) = _named(graph, "slow")
         # Its end cannot be asked for: what follows the last header is sent just before that is told to have ended.
         ended = (slow.started or 0.0) + float(slow.args[0])
