@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from bench import crossing, measure, scale, sending, starting
+from bench import crossing, measure, scale, sending, starting, view
 
 #: What can be measured, by name.
 BENCHMARKS: Final[dict[str, Callable[[], Iterator[measure.Row]]]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: Final[dict[str, Callable[[], Iterator[measure.Row]]]] = {
     "plan": scale.plan,
     "recording": scale.recording,
     "unplanned": scale.unplanned,
+    "view": view.live,
 }
 
 

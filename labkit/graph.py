@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal
 
 State = Literal[
@@ -245,7 +245,7 @@ class Graph:
     def to_dict(self) -> dict[str, Any]:
         """The graph as plain data; `from_dict` is its inverse."""
         return {
-            "nodes": [asdict(node) for node in self.nodes.values()],
+            "nodes": [_fields(node) for node in self.nodes.values()],
             "edges": [asdict(edge) for edge in self.edges],
             "frames": [asdict(frame) for frame in self.frames.values()],
             "outline": asdict(self.outline) if self.outline else None,
@@ -287,3 +287,9 @@ class Graph:
         from labkit.draw import Drawing  # drawing loads when first used
 
         return Drawing(self)._repr_mimebundle_(include, exclude)
+
+
+def _fields(node: Node) -> dict[str, Any]:
+    """A node as a dict; what users gave is not copied: it may refuse to be."""
+    found = {each.name: getattr(node, each.name) for each in fields(node)}
+    return {**found, "attempts": [asdict(attempt) for attempt in node.attempts]}

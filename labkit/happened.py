@@ -86,7 +86,8 @@ def _received(node: Node, fact: Mapping[str, Any]) -> None:
 def _started(node: Node, fact: Mapping[str, Any]) -> None:
     if node.attempts and node.attempts[-1].seconds is None:
         node.attempts[-1].why = "it was delivered once more before this run had ended"
-        node.note = node.note if (node.note or "ran").endswith("so") else f"ran {len(node.attempts) + 1} times"
+        if not (node.note or "").endswith(("made it so", "more than once")):
+            node.note = f"ran {len(node.attempts) + 1} times"
     node.started = node.started or fact["at"]
     node.attempts.append(Attempt(when=fact["at"]))
     node.worker = node.worker or fact.get("worker")

@@ -18,7 +18,7 @@ from celery.exceptions import Reject, TaskRevokedError
 from celery.worker.request import Request
 
 from labkit.embed import first_id, ids_in
-from labkit.record import Recording, snapshot
+from labkit.record import Recording, arguments, snapshot
 
 _log: Final = logging.getLogger("labkit.listen")
 
@@ -166,8 +166,7 @@ class Listener:
             "published",
             id,
             task=headers["task"],
-            args=snapshot(list(args)) if args else [],
-            kwargs=snapshot(dict(kwargs)) if kwargs else {},
+            **arguments(args, kwargs),
             parent=parent,
             inside=bool(parent) and (failed is not None or _in_body()),
             group=headers.get("group"),

@@ -62,8 +62,10 @@ class Places:
         return self._again(errback, owner) if errback and errback.id is not None else None
 
     def _unlike(self, node: Node, fact: Mapping[str, Any]) -> int:
-        """In how many ways a message differs from what was planned: its arguments, callbacks and errbacks."""
-        differs = int(list(fact["args"])[node.partial :] != list(node.args))
+        """In how many ways a message differs from what was planned: its arguments, chord, callbacks and errbacks."""
+        args = list(fact["args"])
+        differs = int(len(args) != len(node.args) + node.partial or args[node.partial :] != list(node.args))
+        differs += bool(fact["chord"]) != (node.role == "header")
         differs += any(fact["kwargs"].get(name) != node.kwargs[name] for name in node.kwargs)
         for kind, option in (("callback", "link"), ("errback", "link_error")):
             mine = {self.graph.nodes[edge.target].task for edge in self._successors(node.key) if edge.kind == kind}

@@ -26,11 +26,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Part:
-    """What a part of the canvas became: its outline, the nodes that start it and the nodes that end it."""
+    """What a part of the canvas became: its outline, the nodes that start it, end it, and have its errbacks."""
 
     outline: list[Outline]
     first: list[str]
     last: list[str]
+    failing: list[str]
 
 
 class Planner:
@@ -108,7 +109,7 @@ class Planner:
         self._add(node)
         kind: EdgeKind = "order" if entry.kind == "result" and not passes else entry.kind
         self.graph.edges += [Edge(source, key, kind, passes) for source in entry.sources]
-        return Part([Outline("task", key)], [key], [key])
+        return Part([Outline("task", key)], [key], [key], [key])
 
     def _items(self, sig: Signature, key: str, part: Part, which: str) -> None:
         """``map`` and ``starmap``: one message and a call for each item, in a frame."""
@@ -141,7 +142,7 @@ class Planner:
         part.outline = [Outline(kind, frame, part.outline)]
 
     def _chain(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
-        whole, places = Part([], [], []), []
+        whole = Part([], [], [], [])
         steps = canvas.steps(sig)
         if len(steps) == 1 and canvas.kind(steps[0]) == "group":
             # Celery gives the value to the group itself, and its members never see it (``_chain.run``).
@@ -155,9 +156,9 @@ class Planner:
             whole.outline += part.outline
             whole.first = whole.first or part.first
             whole.last = part.last or whole.last
-            places += part.last
+            whole.failing += part.failing
             entry, role = Entry(tuple(part.last) or entry.sources), "task"
-        self._links({**options, "link": None}, whole, key, errors_of=places)
+        self._links({**options, "link": None}, whole, key)
         return whole
 
     def _group(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
@@ -167,7 +168,7 @@ class Planner:
         return whole
 
     def _members(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
-        whole, given, first = Part([], [], []), _shown(options) | _callbacks(options), options.get("first")
+        whole, given, first = Part([], [], [], []), _shown(options) | _callbacks(options), options.get("first")
         for place, each in enumerate(canvas.members(sig)):
             member, where = canvas.as_signature(each), f"{key}.{place}"
             handed = given | {"first" if canvas.kind(member) == "group" else "link": first} if first else given
@@ -179,6 +180,7 @@ class Planner:
             whole.outline += part.outline
             whole.first += part.first
             whole.last += part.last
+            whole.failing += part.failing
         return whole
 
     def _chord(self, sig: Signature, key: str, entry: Entry, role: Role, options: dict[str, Any]) -> Part:
@@ -211,17 +213,14 @@ class Planner:
             for each in part.first if canvas.hollow(sig) else ():
                 node = self.graph.nodes[each]
                 node.state, node.reason = "never ran", "the header it waits for has no task"
-        whole = Part(outline, header.first or part.first, part.last)
+        whole = Part(outline, header.first or part.first, part.last, part.failing)
         self._links({**options, "link": None}, whole, key)
         return whole
 
     # --- callbacks and errbacks -----------------------------------------------------------------------------
 
-    def _links(self, options: dict[str, Any], part: Part, key: str, errors_of: list[str] | None = None) -> None:
-        """Callbacks hang on the last node, errbacks on each in ``errors_of``.
-
-        When errbacks are linked to a group, Celery puts them on its members: they are there.
-        """
+    def _links(self, options: dict[str, Any], part: Part, key: str) -> None:
+        """Callbacks hang on the last node, errbacks on each step of a chain, each member of a group, a chord's body."""
         if not part.last:
             return
         for place, callback in enumerate(canvas.links(options, "link")):
@@ -233,12 +232,12 @@ class Planner:
         for errback in canvas.links(options, "link_error"):
             text = json.dumps(errback, default=repr, sort_keys=True)
             counted[text] = counted.get(text, 0) + 1
-            sources, scope = errors_of or part.last, self._scopes[-1]
+            scope = self._scopes[-1]
             known = scope.setdefault((text, counted[text]), f"{key}.e.{len(scope)}")
             if known not in self._errbacks:
                 self._errbacks[known] = (errback, [], Outline("errback", known))
-                (part.outline if errors_of else part.outline[-1].children).append(self._errbacks[known][2])
-            self._errbacks[known][1].extend(each for each in sources if each not in self._errbacks[known][1])
+                (part.outline[-1].children if len(part.failing) == 1 else part.outline).append(self._errbacks[known][2])
+            self._errbacks[known][1].extend(each for each in part.failing if each not in self._errbacks[known][1])
 
     def _outside(self, sig: Signature, key: str, entry: Entry, role: Role) -> Part:
         """Plan a callback or an errback: in no frame, and without ids, since Celery gives them some when it sends."""

@@ -27,6 +27,12 @@ SCHEMA: Final = 1
 #: Longest text, in characters, that is kept of one argument, value or error.
 KEPT: Final = 20_000
 
+#: Longest whole number, in bits, that is kept as one: Python refuses to write out much longer ones.
+_DIGITS: Final = 4096
+
+#: How deep lists and dicts in each other are saved as such.
+_DEEP: Final = 100
+
 #: Most facts that one recording keeps; those after it are counted, not kept.
 MOST: Final = 1_000_000
 
@@ -37,12 +43,12 @@ def snapshot(value: Any, kept: int = KEPT) -> Any:
     >>> snapshot((1, 2)), snapshot(float("nan")), snapshot({1, 2})
     ([1, 2], 'nan', '{1, 2}')
     """
-    if value is None or value is True or value is False or type(value) is int:
+    if value is None or value is True or value is False or (type(value) is int and value.bit_length() <= _DIGITS):
         return value
     if type(value) is float:
         return value if math.isfinite(value) else str(value)
     if type(value) is str:
-        return value if len(value) <= kept else f"{value[:kept]}… ({len(value)} characters)"
+        return _bounded(value, kept)
     try:
         text = dumps(value)
         if len(text) <= kept and "NaN" not in text and "Infinity" not in text:
@@ -57,7 +63,26 @@ def _described(value: Any, kept: int) -> str:
         text = str(value) if isinstance(value, ResultBase) else repr(value)
     except Exception:  # a repr that raises must not reach the task that returned the object
         text = f"<{type(value).__name__}: its repr raises>"
-    return text if len(text) <= kept else f"{text[:kept]}… ({len(text)} characters)"
+    return _bounded(text, kept)
+
+
+def _bounded(text: str, kept: int) -> str:
+    """``text`` with its end left out so that it fits; what fits stays as it is, also when it is looked at again."""
+    said = f"… ({len(text)} characters)"
+    return text if len(text) <= kept else f"{text[: max(0, kept - len(said))]}{said}"
+
+
+def arguments(args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call, each of them a `snapshot`; the items of a map one by one, so that they can be counted.
+
+    >>> arguments((1, {2}), {"x": (3,)})
+    {'args': [1, '{2}'], 'kwargs': {'x': [3]}}
+    """
+    named = {str(name): snapshot(value) for name, value in kwargs.items() if name != "it"}
+    if "it" in kwargs:
+        items = kwargs["it"]
+        named["it"] = [snapshot(item) for item in items] if isinstance(items, list | tuple) else snapshot(items)
+    return {"args": [snapshot(value) for value in args], "kwargs": named}
 
 
 class Recording:
@@ -204,12 +229,12 @@ class Recording:
         return f"<Recording: {len(self.facts)} facts>"
 
 
-def _plain(value: Any) -> Any:
-    """``value`` with everything that JSON has no word for snapshot."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+def _plain(value: Any, depth: int = 0) -> Any:
+    """``value`` with everything that JSON has no word for, or that is too deep, snapshot."""
+    if isinstance(value, Mapping) and depth < _DEEP:
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth < _DEEP:
+        return [_plain(item, depth + 1) for item in value]
     return snapshot(value)
 
 

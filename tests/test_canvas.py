@@ -4,11 +4,14 @@ import json
 from typing import Any
 
 import pytest
-from celery import chain, chord, group
-from celery.canvas import Signature
+from celery import Celery, _state, chain, chord, group
+from celery.canvas import Signature, _chain
+from celery.result import AsyncResult, EagerResult
+from celery.utils.functional import _regen
 
 from labkit import canvas
-from tests.workflows import t, u
+from labkit.errors import LabError
+from tests.workflows import app, t, u
 
 SHAPES: dict[str, tuple[Any, list[str]]] = {
     "tasks": (chain(t.s(), u.s()), ["task", "task"]),
@@ -52,3 +55,127 @@ def _tasks(signature: Signature) -> list[Signature]:
         return [signature]
     inside = canvas.members(signature) + ([signature.body] if kind == "chord" else [])
     return [task for each in inside for task in _tasks(each)]
+
+
+@pytest.mark.parametrize(
+    ("signature", "kind"),
+    [
+        (t.s(), "task"),
+        (chain(t.s(), t.s()), "chain"),
+        (group(t.s()), "group"),
+        (chord([t.s()], u.s()), "chord"),
+        (t.map([1]), "map"),
+        (t.starmap([(1,)]), "starmap"),
+        (t.chunks([(1,)], 1), "chunks"),
+        # A clone and what comes from JSON are plain signatures of the built-in task.
+        (t.map([1]).clone(), "map"),
+        (Signature.from_dict(json.loads(json.dumps(t.chunks([(1,)], 1)))), "chunks"),
+        (Signature("celery.map"), "task"),
+    ],
+)
+def test_the_kind_of_a_signature(signature: Signature, kind: str) -> None:
+    assert canvas.kind(signature) == kind
+
+
+@pytest.mark.parametrize(("given", "number"), [(None, 0), (t.s(), 1), ([t.s(), u.s()], 2), ((t.s(),), 1), ([], 0)])
+def test_links_are_given_as_one_a_list_or_a_tuple(given: Any, number: int) -> None:
+    assert len(canvas.links({"link": given}, "link")) == number
+
+
+@pytest.mark.parametrize(
+    ("thing", "advice"),
+    [
+        (t, r"is the task 't' itself.*Write t\.s\(…\)"),
+        (4, r"of type int, not a signature.*write add\.s\(2, 2\)"),
+        (None, "of type NoneType"),
+        ("tests.workflows.t", "of type str"),
+        ([t.s(), t.s()], r"is a list\. Wrap its signatures: chain\(…\) or group\(…\)"),
+        ((t.s(),), "is a tuple"),
+        (AsyncResult("1", app=app), "has been sent already"),
+        (EagerResult("1", 2, "SUCCESS"), "has been sent already"),
+        ({}, "has no 'task' that names one"),
+        ({"task": 3}, "has no 'task' that names one"),
+        ({"task": "celery.chain", "kwargs": {}, "subtask_type": "chain"}, "no complete signature"),
+        ({"task": "a", "kwargs": 3}, "no complete signature"),
+    ],
+    ids=str,
+)
+def test_what_is_no_signature_is_refused_with_advice(thing: Any, advice: str) -> None:
+    with pytest.raises(LabError, match=advice):
+        canvas.as_signature(thing)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "place"),
+    [
+        (_chain([t.s(), 4]), "step 2 of the chain"),
+        (group([t.s(), [t.s()]]), "step 2 of the group"),
+        (chord([t.s(), chord([t.s()], None)], u.s()), "step 2 of the header is a chord without a body"),
+        (chord([t.s()], None), "chord without a body"),
+        (group([chord([t.s()], None)]), "step 1 of the group is a chord without a body"),
+        (chord([t.s()], chord([u.s()], None)), "the body of the chord is a chord without a body"),
+    ],
+    ids=str,
+)
+def test_an_error_names_the_place(workflow: Signature, place: str) -> None:
+    with pytest.raises(LabError, match=place):
+        canvas.copy(workflow)
+
+
+def test_a_dict_needs_no_more_than_the_name_of_a_task() -> None:
+    signature = canvas.as_signature({"task": "tasks.add"})
+    assert (signature.task, signature.args, signature.kwargs, signature.immutable) == ("tasks.add", (), {}, False)
+
+
+def test_a_signature_made_of_a_dict_does_not_write_into_it() -> None:
+    given = json.loads(json.dumps(t.s(1)))
+    signature = canvas.as_signature(given)
+    signature.options["task_id"] = "x"
+    signature.kwargs["y"] = 1
+    assert given == json.loads(json.dumps(t.s(1)))
+
+
+def test_a_copy_of_a_generator_leaves_it_one() -> None:
+    original = group(t.s(n) for n in range(3))
+    fresh = canvas.copy(original)
+    assert isinstance(fresh.tasks, _regen)
+    assert len(canvas.members(fresh)) == len(canvas.members(original)) == 3
+
+
+@pytest.mark.parametrize(
+    ("signature", "number"),
+    [
+        (t.s(), 1),
+        (chain(t.s(), group(t.s(), t.s())), 1),
+        (group(t.s(), group(t.s(), t.s()), chain(t.s(), t.s())), 4),
+        (chord([t.s(), t.s()], u.s()), 2),
+        (chord([], group(u.s(), u.s(), u.s())), 3),
+        (group(), 0),
+        (t.map([1, 2]), 1),
+    ],
+)
+def test_how_many_tasks_a_signature_starts(signature: Signature, number: int) -> None:
+    assert canvas.entrances(signature) == number
+
+
+@pytest.mark.parametrize(
+    ("header", "counted"),
+    [(group(), False), (group(group()), False), (group(chord([], group())), True), (group(_chain([group()])), True)],
+)
+def test_a_header_without_a_task_may_still_be_waited_for(header: Signature, counted: bool) -> None:
+    assert canvas.hollow(header) is counted
+
+
+def test_the_apps_of_a_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Celery("other", set_as_current=False)
+
+    @other.task(name="other.one")
+    def one() -> None:
+        pass
+
+    assert canvas.apps(t.s() | group(t.s(), u.s()) | t.s()) == {app}
+    assert canvas.apps(chord([t.s(), one.s()], Signature("by.name"))) == {app, other}
+    assert canvas.apps(Signature("by.name")) == set()
+    monkeypatch.setattr(_state._tls, "current_app", app)
+    # What Celery itself puts together from names has a proxy of the current app.
+    assert canvas.apps(Signature("by.name") | group([t.s(), u.s()])) == {app}

@@ -154,12 +154,14 @@ class TestFeed:
             assert len(state["facts"]) == len(run.recording.facts)
             assert state["over"]
             told.clear()
-            view._asked(None, {"do": "all", "have": 3, "number": 7}, [])
-            view._asked(None, {"do": "all", "have": len(run.recording.facts), "number": 8}, [])
+            view._asked(None, {"do": "all", "have": 3, "version": 0, "number": 7}, [])
+            view._asked(None, {"do": "all", "have": len(run.recording.facts), "version": -1, "number": 8}, [])
             await asyncio.sleep(0.05)
             assert [content.get("answer") for _, _, content in told] == [7, 8]
-            assert len(told[0][2]["news"]["facts"]) == len(run.recording.facts)
-            assert "news" not in told[1][2]
+            first, second = (content["news"] for _, _, content in told)
+            assert (first["from"], len(first["facts"])) == (3, len(run.recording.facts) - 3)
+            assert "shape" not in first
+            assert (second["facts"], len(second["shape"]["nodes"])) == ([], 2)
 
         asyncio.run(main())
 

@@ -1,10 +1,6 @@
 """The live view where people see it: in a real JupyterLab, and as a file without kernel and network."""
 
-import json
 import re
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +9,10 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from celery import Celery, chord
-from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, Page, expect
 
 import labkit
-from labkit import classroom
+from tests.jupyter import PATIENCE, Jupyter, menu, ready, run_all
 
 SETUP = """
 import pathlib, time
@@ -45,9 +40,6 @@ def wait_for(name, *_):
     return "there"
 """
 
-#: How long anything may take on a busy machine, in milliseconds.
-PATIENCE = 40_000
-
 app = Celery("page")
 app.conf.update(task_serializer="json", result_serializer="json", accept_content=["json"])
 
@@ -70,76 +62,11 @@ def fail(x: int) -> None:
     raise ValueError("no <b>good</b>")
 
 
-class Jupyter:
-    """A JupyterLab as `make lab` starts it, on a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        settings = folder / ".jupyter" / classroom._NEWS_SETTINGS
-        settings.parent.mkdir(parents=True)
-        settings.write_text(json.dumps(classroom._NO_NEWS))
-        self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            classroom.jupyter_command(folder, browser=False, port=self.port),
-            env=classroom.jupyter_environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            start_new_session=True,
-        )
-
-    def token(self) -> str:
-        for _ in range(400):
-            self.log.seek(0)
-            if found := re.search(r"token=(\w+)", self.log.read()):
-                return found[1]
-            assert self.process.poll() is None
-            time.sleep(0.1)
-        raise AssertionError("JupyterLab does not start")
-
-    def open(self, page: Page, name: str, *cells: str) -> None:
-        """Write a notebook and open it."""
-        notebook = new_notebook(cells=[new_code_cell(cell) for cell in (SETUP, *cells)])
-        notebook.metadata.kernelspec = classroom.KERNELSPEC
-        nbformat.write(notebook, self.folder / f"{name}.ipynb")
-        page.set_viewport_size({"width": 1280, "height": 1000})
-        page.set_default_timeout(PATIENCE)
-        expect.set_options(timeout=PATIENCE)
-        page.goto(f"http://127.0.0.1:{self.port}/lab/workspaces/{name}/tree/{name}.ipynb?token={self.token()}")
-        ready(page)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        try:
-            self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-        self.log.close()
-
-
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     jupyter = Jupyter(tmp_path_factory.mktemp("jupyter"))
     yield jupyter
     jupyter.stop()
-
-
-def ready(page: Page) -> None:
-    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
-
-
-def menu(page: Page, *items: str) -> None:
-    for item in items:
-        page.get_by_role("menuitem", name=item, exact=True).click()
-
-
-def run_all(page: Page) -> None:
-    menu(page, "Run", "Run All Cells")
 
 
 def view(page: Page, place: int = 0) -> Locator:
@@ -166,6 +93,13 @@ def wait_for_states(view: Locator, *expected: str) -> None:
         time.sleep(0.05)
 
 
+def theme(page: Page, name: str) -> None:
+    menu(page, "Settings")
+    page.locator(".lm-Menu-item", has_text=re.compile("^Theme$")).click()
+    menu(page, f"JupyterLab {name}")
+    page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'")
+
+
 def screenshot(page: Page, view: Locator, folder: Path, name: str) -> None:
     view.scroll_into_view_if_needed()
     page.screenshot(path=folder / f"{name}.png")
@@ -180,6 +114,7 @@ def test_it_is_live_and_its_buttons_reach_the_lab_while_a_cell_awaits(
     jupyter.open(
         page,
         "live",
+        SETUP,
         f"run = labkit.run(chain(add.s(1, 1), wait_for.si({str(go)!r}), add.si(2, 3), *[add.s(1)] * 5))\nrun",
         "await run",
         "lab.paused, time.sleep(2)",
@@ -190,7 +125,8 @@ def test_it_is_live_and_its_buttons_reach_the_lab_while_a_cell_awaits(
 
     # Live: what is held back here is running there, and goes on only when it is let go.
     wait_for_states(live, "succeeded", "running", *["planned"] * 6)
-    expect(live.locator(".meaning")).to_have_text("the worker acknowledged #2 before running it.")
+    # Celery tells of a step's end a little after it has sent the next one, which may have begun by then.
+    expect(live.locator(".meaning")).to_have_text(re.compile("the worker acknowledged #2 before|#1 returned 2"))
     expect(live.locator(".running-part li")).to_have_text("▶ #2")
     page.wait_for_timeout(500)
     assert states(live)[1] == "running"
@@ -228,6 +164,7 @@ def test_the_record_by_keyboard_alone_and_by_mouse(jupyter: Jupyter, page: Page,
     jupyter.open(
         page,
         "record",
+        SETUP,
         "run = labkit.run(chord([add.s(1, 1), fail.s(2), add.s(3, 3)], xsum.s()) | add.s(1))\nawait run\nrun",
     )
     run_all(page)
@@ -281,28 +218,24 @@ def test_the_record_by_keyboard_alone_and_by_mouse(jupyter: Jupyter, page: Page,
     record.locator(".message").click()
     record.locator(".back").click()
     title = record.locator("svg .box title").first.text_content() or ""
-    assert re.search(r"#\d add|fail", title)
+    assert re.match(r"#\d \w+\(", title)
     assert re.search(r"id [0-9a-f]{8}-", title)
 
-    menu(page, "Settings", "Theme", "JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
-    page.keyboard.press("Escape")
+    theme(page, "Dark")
     record.focus()
     page.keyboard.press("End")
     paper = record.evaluate("(view) => getComputedStyle(view).backgroundColor")
     assert paper == "rgb(27, 30, 36)"
     page.wait_for_timeout(400)
     screenshot(page, record, screenshots, "view-record-dark")
-    menu(page, "Settings", "Theme", "JupyterLab Light")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
+    theme(page, "Light")
 
 
 def test_a_stack_unfolds_and_a_saved_notebook_shows_the_picture(
     jupyter: Jupyter, page: Page, screenshots: Path
 ) -> None:
-    jupyter.open(
-        page, "stack", "run = labkit.run(chord([add.s(n, n) for n in range(1000)], xsum.s()))\nrun", "await run"
-    )
+    send = "run = labkit.run(chord([add.s(n, n) for n in range(1000)], xsum.s()))\nrun"
+    jupyter.open(page, "stack", SETUP, send, "await run")
     run_all(page)
     stack = view(page)
     wait_for_states(stack, "succeeded", "succeeded")

@@ -26,27 +26,35 @@ class Feed:
         self.told = 0
         self._doubt = False
         self._next = 0.0
+        self._version = 0
         self._shape: Shape | None = None
 
     @property
     def shape(self) -> Shape:
-        """The shape as it was last told."""
+        """The shape as it was last told: the plan's, until something else comes up."""
         if self._shape is None:
-            self._shape = self._shaped(self.recording.graph if self.recording.facts else self.recording.plan)
+            self._shape = self._shaped(self.recording.plan)
         return self._shape
 
     def all(self) -> dict[str, Any]:
-        """Everything up to now: for a view that knows nothing yet."""
-        self.reshape()
+        """Everything up to now: for a page that knows nothing yet."""
         facts = self.recording.facts[:]
-        if not self.told:
-            self.told = len(facts)
+        if any(map(self._new, facts)):
+            self.reshape()
+        self.told = self.told or len(facts)
         return {
             "shape": self.shape.plain(),
+            "version": self._version,
             "facts": self._plain(facts),
             "over": self.recording.over.is_set(),
             "lanes": list(self.lanes),
         }
+
+    def missing(self, had: int, version: int) -> dict[str, Any]:
+        """What a page lacks that has the first ``had`` facts and this version of the shape."""
+        facts = self.recording.facts[had:]
+        told: dict[str, Any] = {"from": had, "facts": self._plain(facts), "over": self.recording.over.is_set()}
+        return told if version == self._version else {**told, "shape": self.shape.plain(), "version": self._version}
 
     def news(self, *, final: bool = False) -> dict[str, Any] | None:
         """What was not told yet, ``None`` if there is nothing. ``final``: work out the shape, however long it takes."""
@@ -54,7 +62,7 @@ class Feed:
         told: dict[str, Any] = {}
         self._doubt = self._doubt or any(map(self._new, facts))
         if self._doubt and (final or time.monotonic() >= self._next) and self.reshape():
-            told["shape"] = self.shape.plain()
+            told |= {"shape": self.shape.plain(), "version": self._version}
         if facts:
             told |= {"from": self.told, "facts": self._plain(facts)}
             self.told += len(facts)
@@ -74,6 +82,7 @@ class Feed:
         changed = signature(graph) != before.signature
         if changed:
             self._shape = self._shaped(graph)
+            self._version += 1
         self._doubt = False
         self._next = time.monotonic() + (time.monotonic() - began) / _SHARE
         return changed

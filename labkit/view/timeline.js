@@ -68,7 +68,11 @@ export class Timeline {
     }
     const pen = this.canvas.getContext("2d");
     const colours = getComputedStyle(this.canvas);
-    const colour = (name) => colours.getPropertyValue(`--${name}`) || "gray";
+    const looked = new Map();
+    const colour = (name) => {
+      if (!looked.has(name)) looked.set(name, colours.getPropertyValue(`--${name}`) || "gray");
+      return looked.get(name);
+    };
     const x = (at) => INSET + ((width - 2 * INSET) * Math.min(at, until)) / Math.max(until, 1e-6);
     this.scale = { width, until };
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);

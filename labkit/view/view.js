@@ -31,7 +31,7 @@ export class View {
     this.timeline.known = record.lanes ?? [];
     this.showLab(record.lab ?? null);
     this.news({ ...record, from: 0 });
-    this.kernel?.ask({ do: "all", have: this.facts.arrived.length });
+    this.kernel?.ask({ do: "all", have: this.facts.arrived.length, version: this.version });
     this.observers = [new ResizeObserver(() => this.resized()), new MutationObserver(() => this.draw())];
     this.observers[0].observe(this.canvas);
     this.observers[1].observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
@@ -110,7 +110,7 @@ export class View {
   news(news) {
     const had = this.facts.arrived.length;
     if (news.from > had) {
-      this.kernel?.ask({ do: "all", have: had });
+      this.kernel?.ask({ do: "all", have: had, version: this.version });
       return;
     }
     const fresh = (news.facts ?? []).slice(had - (news.from ?? had));
@@ -120,6 +120,7 @@ export class View {
     this.player.grown();
     if (news.shape) {
       this.shape = news.shape;
+      this.version = news.version;
       this.fold = new Fold(this.shape, this.facts);
       this.sheet.fold();
       this.drawing.lay(this.shape);

@@ -98,8 +98,10 @@ class View(anywidget.AnyWidget):
         recording = self._feed.recording
         over = recording.over.is_set()
         news = self._feed.news(final=over)
+        if final:
+            news = {**(news or {}), **self._picture()}
         if news:
-            self.send({"news": news | self._picture()})
+            self.send({"news": news})
         self._ending = over and not final
         if final and over:
             recording.ignore(self._hear)
@@ -120,7 +122,7 @@ class View(anywidget.AnyWidget):
         answer: dict[str, Any] = {"answer": content.get("number")}
         try:
             if content.get("do") == "all":
-                answer |= self._missing(content.get("have"))
+                answer["news"] = self._feed.missing(int(content["have"]), int(content["version"]))
             elif self._buttons is None:
                 raise LabError("this is a recording: there is no lab behind it.")
             else:
@@ -129,12 +131,6 @@ class View(anywidget.AnyWidget):
             answer["refused"] = str(error)
         answer["lab"] = self._buttons.state() if self._buttons else None
         self._tell(answer)
-
-    def _missing(self, had: Any) -> dict[str, Any]:
-        """What a page lacks that has the first ``had`` facts."""
-        if had == len(self._feed.recording.facts):
-            return {}
-        return {"news": {**self._feed.all(), "from": 0}}
 
 
 def in_notebook() -> bool:

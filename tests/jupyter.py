@@ -1,0 +1,84 @@
+"""A JupyterLab as `make lab` starts it, on a folder of its own, driven through a browser."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+from playwright.sync_api import Page, expect
+
+from labkit import classroom
+
+#: How long anything may take on a busy machine, in milliseconds.
+PATIENCE: Final = 40_000
+
+
+class Jupyter:
+    """A JupyterLab as `make lab` starts it, on a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        settings = folder / ".jupyter" / classroom._NEWS_SETTINGS
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(classroom._NO_NEWS))
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            classroom.jupyter_command(folder, browser=False, port=self.port),
+            env=classroom.jupyter_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
+        )
+
+    def token(self) -> str:
+        for _ in range(400):
+            self.log.seek(0)
+            if found := re.search(r"token=(\w+)", self.log.read()):
+                return found[1]
+            assert self.process.poll() is None
+            time.sleep(0.1)
+        raise AssertionError("JupyterLab does not start")
+
+    def open(self, page: Page, name: str, *cells: str) -> None:
+        """Write a notebook and open it."""
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+        notebook.metadata.kernelspec = classroom.KERNELSPEC
+        nbformat.write(notebook, self.folder / f"{name}.ipynb")
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page.goto(f"http://127.0.0.1:{self.port}/lab/workspaces/{name}/tree/{name}.ipynb?token={self.token()}")
+        ready(page)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+
+def ready(page: Page) -> None:
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+
+def menu(page: Page, *items: str) -> None:
+    for item in items:
+        page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def run_all(page: Page) -> None:
+    menu(page, "Run", "Run All Cells")
