@@ -129,7 +129,10 @@ class Listener:
             # Celery failed to tell of the failure: an errback that could not be sent, for one.
             note = "Celery could not report its failure"
             self.recording_of(id).add("failed", id, **self._which(), error=_error(broken[1]), note=note)
-        self._local.broken = None
+        elif getattr(self._local, "began", None) == id:
+            why = "its body left by SystemExit, or was stopped with the lab: Celery stores nothing"
+            self.recording_of(id).add("lost", id, **self._which(), why=why)
+        self._local.broken = self._local.began = None
         self.recording_of(id).closed(id)
 
     def unsent(self) -> None:
@@ -143,9 +146,16 @@ class Listener:
 
     # --- signals --------------------------------------------------------------------------------------------
 
-    def _publishing(self, body: Any, headers: dict[str, Any], routing_key: str = "", **_: Any) -> None:
+    def _ours(self, declared: Any) -> bool:
+        """Whether this app sends a message: the signal does not say, but the queue declared is the app's own object."""
+        queues = self.app.amqp.queues
+        return not declared or any(queues.get(getattr(each, "name", None)) is each for each in declared)
+
+    def _publishing(
+        self, body: Any, headers: dict[str, Any], routing_key: str = "", declare: Any = None, **_: Any
+    ) -> None:
         self.unsent()
-        if headers.get("task") in _QUIET:
+        if headers.get("task") in _QUIET or not self._ours(declare):
             return
         failed = getattr(self._local, "failed", None)  # Celery gives no parent to what an errback sends after a Reject
         id, parent = headers["id"], headers.get("parent_id") or failed
@@ -202,6 +212,7 @@ class Listener:
     def _started(self, task_id: str, task: Any, **_: Any) -> None:
         request = task.request
         self._local.broken = None
+        self._local.began = task_id
         self._local.which = {"retries": request.retries or 0, "nesting": request.replaced_task_nesting or 0}
         self.recording_of(task_id, request.parent_id).add(
             "started", task_id, **self._local.which, worker=request.hostname, slot=threading.current_thread().name
@@ -209,11 +220,12 @@ class Listener:
 
     def _succeeded(self, sender: Any, result: Any, runtime: float, **_: Any) -> None:
         id = sender.request.id
+        self._local.began = None
         self.recording_of(id).add("succeeded", id, **self._which(), value=snapshot(result), seconds=runtime)
 
     def _failed(self, task_id: str, exception: BaseException, **_: Any) -> None:
         note = "its body returned; what came after it could not be sent or stored" if self._broken_in() else None
-        self._local.broken = None
+        self._local.broken = self._local.began = None
         self.recording_of(task_id).add("failed", task_id, **self._which(), error=_error(exception), note=note)
 
     def _broken(self, task_id: str, exception: BaseException, **_: Any) -> None:
@@ -231,11 +243,13 @@ class Listener:
         why = getattr(reason, "exc", None) or getattr(retry, "exc", None) or reason
         error = _error(why) if isinstance(why, BaseException) else str(why)
         delay = _delay(getattr(reason, "when", None))
+        self._local.began = None
         self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
 
     def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
         self.unsent()
         if state in ("IGNORED", "REJECTED"):
+            self._local.began = None
             requeued = isinstance(retval, Reject) and bool(retval.requeue)
             recording = self.recording_of(task_id)
             recording.add("ended", task_id, **self._which(), state=state, requeued=requeued)

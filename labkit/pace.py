@@ -59,14 +59,14 @@ class Pace:
         if not self.paused:
             raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
         until = time.monotonic() + timeout
-        self._quiet(until)
+        self._quiet(min(until, time.monotonic() + timeout / 2))
         held = self.gate.held
         if not held:
             return []
         recording = self.listener.recording_of(held[0])
         before = len(recording.facts)
         if self.gate.release(held[0]) is not None:
-            self.gate.wait_ended(held[0], until - time.monotonic())
+            self.gate.wait_ended(held[0], max(timeout / 2, until - time.monotonic()))
             self._quiet(until)
         return recording.facts[before:]
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from celery.canvas import Signature
 
 from labkit import canvas
+from labkit.embed import counted
 from labkit.graph import Edge, Graph, Node, Outline
 from labkit.plan import Entry, Planner
 
@@ -66,7 +67,7 @@ class Places:
         args = list(fact["args"])
         differs = int(len(args) != len(node.args) + node.partial or args[node.partial :] != list(node.args))
         differs += bool(fact["chord"]) != (node.role == "header")
-        differs += any(fact["kwargs"].get(name) != node.kwargs[name] for name in node.kwargs)
+        differs += counted(node.task, fact["kwargs"]) != node.kwargs
         for kind, option in (("callback", "link"), ("errback", "link_error")):
             mine = {self.graph.nodes[edge.target].task for edge in self._successors(node.key) if edge.kind == kind}
             differs += mine != {task for each in fact[option] or () for task in _starts(canvas.as_signature(each))}

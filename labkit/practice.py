@@ -54,6 +54,7 @@ class Exercise:
 
 _exercises: dict[str, Exercise] = {}
 _hinted: dict[str, int] = {}
+_refused: set[str] = set()
 
 
 def exercise(id: str, title: str, *hints: str) -> Callable[[Callable[[Any, Trial], None]], Exercise]:
@@ -216,7 +217,10 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     try:
         found.check(answer, trial)
     except Refused as no:
-        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted, no.got)
+        # The picture of what is wanted can be half the answer: it comes with the second refusal.
+        again = id in _refused
+        _refused.add(id)
+        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted if again else None, no.got)
     except Exception as error:  # an answer of a shape that the check did not think of: no right one
         return Verdict(
             id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}"

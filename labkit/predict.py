@@ -80,16 +80,21 @@ class Outcome:
         return f"what happened: {happened}\n{verdict}"
 
 
+#: The questions asked in this process: shown again, a question keeps its answer.
+_asked: dict[tuple[str, tuple[str, ...], bool], Prediction] = {}
+
+
 def predict(question: str, choices: Sequence[Any], *, order: bool = False) -> Prediction:
     """Ask before a run: one of ``choices``, or with ``order=True`` the order in which they will come.
 
     Shown as a widget that nothing waits for; without a person the notebook runs on. Afterwards
-    ``prediction.against(what_the_run_did)`` lays both side by side.
+    ``prediction.against(what_the_run_did)`` lays both side by side. Asked again, a question keeps the answer it has.
     Raises ``LabError`` if there are fewer than two choices.
     """
     if len(choices) < 2:
         raise LabError("a prediction needs at least two choices.")
-    return Prediction(question, [str(choice) for choice in choices], order)
+    asked = (question, tuple(str(choice) for choice in choices), order)
+    return _asked.setdefault(asked, Prediction(question, asked[1], order))
 
 
 def _line(value: str | list[str]) -> str:

@@ -63,14 +63,15 @@ class Message:
 class Messages(list[Message]):
     """Messages in order, shown one a line."""
 
-    def __init__(self, messages: Iterable[Message] = (), title: str = "") -> None:
+    def __init__(self, messages: Iterable[Message] = (), title: str = "", graph: Graph | None = None) -> None:
         super().__init__(messages)
         self.title = title
+        self._graph = graph
 
     def _lines(self) -> Iterator[str]:
         yield self.title or f"{len(self)} message{'' if len(self) == 1 else 's'}"
         nodes = [each.node(str(place)) for place, each in enumerate(self, 1)]
-        labels = Labels(Graph(nodes))
+        labels = Labels(self._graph or Graph(nodes))
         for node in nodes:
             yield f"{node.key:>3}  {labels.call(node)}"
 

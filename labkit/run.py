@@ -67,7 +67,7 @@ class Run:
         place = {node.id: n for n, node in enumerate(graph.nodes.values()) if node.id}
         facts = [fact for fact in self.recording.facts if fact["kind"] == "published"]
         facts.sort(key=lambda fact: (place.get(fact["id"], len(place)), fact["retries"]))
-        return Messages(_message(fact) for fact in facts)
+        return Messages((_message(fact) for fact in facts), graph=graph)
 
     # --- waiting --------------------------------------------------------------------------------------------
 

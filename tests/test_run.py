@@ -447,7 +447,7 @@ class Broken:
 @pytest.mark.parametrize(
     ("value", "kept"),
     [
-        ("x" * 50, "xxxxxxxxxx… (50 characters)"),
+        ("x" * 50, "x" * 13 + "… (50 characters)"),
         ([1, "é"], [1, "é"]),
         ({1: 2}, {"1": 2}),
         ({3}, "{3}"),
@@ -459,7 +459,7 @@ class Broken:
     ids=["long", "list", "dict", "set", "infinite", "nan", "broken", "bytes"],
 )
 def test_values_are_kept_as_json_and_bounded(value: Any, kept: Any) -> None:
-    assert snapshot(value, 10 if value == "x" * 50 else 100) == kept
+    assert snapshot(value, 30 if value == "x" * 50 else 100) == kept
 
 
 def test_an_empty_recording_is_saved_and_loaded() -> None:

@@ -15,6 +15,8 @@ import { Timeline } from "./timeline.js";
 
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
+const CROWD = 200; // with more nodes than this …
+const SELDOM = 60; // … so many milliseconds at least between two frames of a run that goes on
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 
 export class View {
@@ -265,10 +267,13 @@ export class View {
 
   draw() {
     if (this.frame || this.closed || !this.fold) return;
-    this.frame = requestAnimationFrame(() => {
+    const paint = () => {
       this.frame = null;
+      this.painted = performance.now();
       if (!this.closed) this.paint();
-    });
+    };
+    const early = (this.painted ?? 0) + (this.isLive && this.fold.nodes.length > CROWD ? SELDOM : 0) - performance.now();
+    this.frame = early > 0 ? setTimeout(() => requestAnimationFrame(paint), early) : requestAnimationFrame(paint);
   }
 
   paint() {

@@ -19,8 +19,10 @@ from labkit.view import assets
 from labkit.view.buttons import Buttons
 from labkit.view.feed import Feed
 
-#: Facts go to the browser this often at most, in seconds.
-OFTEN: Final = 0.025
+#: Facts go to the browser this often at most, in seconds; where they come in crowds, less often.
+OFTEN: Final = 0.012
+SELDOM: Final = 0.06
+CROWD: Final = 20
 #: What the backend answers comes when all is over: the view listens so much longer, in seconds.
 LINGER: Final = 0.5
 
@@ -108,7 +110,9 @@ class View(anywidget.AnyWidget):
         elif over:
             self._due = self._loop.call_later(LINGER, self._flush, True, context=self._context)
         elif news or self._feed.wanting:
-            self._due = self._loop.call_later(OFTEN, self._flush, context=self._context)
+            many = len(news.get("facts", ())) if news else 0
+            pause = min(SELDOM, OFTEN * (1 + many / CROWD))
+            self._due = self._loop.call_later(pause, self._flush, context=self._context)
 
     def _tell(self, content: dict[str, Any]) -> None:
         """Send, from the kernel's loop: while a cell blocks that, no answer comes, and the page says so."""
