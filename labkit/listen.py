@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 import time
 import weakref
@@ -11,13 +10,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celery import Celery, signals
-from celery.app import trace
 from celery.backends.base import Backend
 from celery.canvas import Signature
 from celery.exceptions import Reject, TaskRevokedError
 from celery.worker.request import Request
 
 from labkit.embed import first_id, ids_in
+from labkit.origin import in_body
 from labkit.record import Recording, arguments, snapshot
 
 _log: Final = logging.getLogger("labkit.listen")
@@ -26,9 +25,6 @@ _log: Final = logging.getLogger("labkit.listen")
 KEPT_APART: Final = 20_000
 
 _QUIET: Final = frozenset({"celery.backend_cleanup"})
-
-#: Where Celery sends what comes after a body: callbacks, errbacks, the next step, the body of a chord.
-_AFTER: Final = frozenset({trace.__file__, Backend.mark_as_done.__code__.co_filename})
 
 
 class Listener:
@@ -119,7 +115,8 @@ class Listener:
             if id and (found := self._owners.get(id)) is not None:
                 return found
         if len(self.apart.facts) >= KEPT_APART:
-            del self.apart.facts[: KEPT_APART // 10]
+            for each in self.apart.forget(KEPT_APART // 10):
+                self._owners.pop(each, None)
         return self.apart
 
     def closed(self, id: str) -> None:
@@ -178,7 +175,7 @@ class Listener:
             task=headers["task"],
             **arguments(args, kwargs),
             parent=parent,
-            inside=bool(parent) and (failed is not None or _in_body()),
+            inside=bool(parent) and (failed is not None or in_body()),
             group=headers.get("group"),
             retries=headers.get("retries") or 0,
             nesting=headers.get("replaced_task_nesting") or 0,
@@ -327,16 +324,6 @@ def _safe(function: Callable[..., Any]) -> Callable[..., None]:
             _log.debug("a fact was lost", exc_info=True)
 
     return safe
-
-
-def _in_body() -> bool:
-    """Whether the body of a task sends what is being published; else it is Celery, with what comes after the body."""
-    frame, below = sys._getframe(1), ""
-    while frame.f_code.co_name != "trace_task":
-        if frame.f_back is None:
-            return False
-        frame, below = frame.f_back, frame.f_code.co_filename
-    return below not in _AFTER
 
 
 def _error(exception: BaseException | Any) -> str:

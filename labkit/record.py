@@ -13,6 +13,7 @@ from typing import Any, Final
 from celery.result import ResultBase
 from kombu.utils.json import dumps
 
+from labkit.embed import ids_in
 from labkit.errors import LabError
 from labkit.graph import Graph
 from labkit.happened import fold
@@ -102,7 +103,7 @@ class Recording:
         self._open: dict[str, int] = {}
         self._busy = 0
         self._sending = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # who is told that it is over may ask what is open
         self._listeners: list[Callable[[Fact], None]] = []
         self._folded: tuple[int, Graph] = (-1, Graph())
 
@@ -117,12 +118,26 @@ class Recording:
             self.facts.append(fact)
         else:
             self.dropped += 1
+        self._tell(fact)
+        return fact
+
+    def _tell(self, fact: Fact) -> None:
         for listener in self._listeners:
             try:
                 listener(fact)
             except Exception:  # a view that breaks must not fail the task that is being watched
                 self.ignore(listener)
-        return fact
+
+    def forget(self, number: int) -> set[str]:
+        """Drop the oldest facts, and all that is known of tasks that no other fact is about. Returns their ids."""
+        dropped, self.facts[:number] = self.facts[:number], []
+        ids = {id for fact in dropped for id in _ids(fact)} - {id for fact in self.facts for id in _ids(fact)}
+        with self._lock:
+            self.known -= ids
+            self.deferred -= ids
+            for id in ids:
+                self._count(id, -self._open.get(id, 0))
+        return ids
 
     @property
     def graph(self) -> Graph:
@@ -182,8 +197,7 @@ class Recording:
     def _check(self) -> None:
         if not self._sending and not self._busy and not self.over.is_set():
             self.over.set()
-            for listener in self._listeners:
-                listener({"kind": "over", "id": None, "at": time.time(), "n": len(self.facts)})
+            self._tell({"kind": "over", "id": None, "at": time.time(), "n": len(self.facts)})
 
     @property
     def coming(self) -> tuple[str, ...]:
@@ -216,7 +230,8 @@ class Recording:
                     f"this recording has schema {schema}; this labkit reads {SCHEMA}. Install the newer one."
                 )
             recording = cls(Graph.from_dict(data["plan"]), data["facts"])
-        except (ValueError, KeyError, TypeError) as error:
+            recording.graph  # noqa: B018  # whether the facts can be folded is found out here
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise LabError(f"this is no saved recording ({type(error).__name__}: {error}).") from error
         recording.over.set()
         return recording
@@ -227,6 +242,11 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<Recording: {len(self.facts)} facts>"
+
+
+def _ids(fact: Fact) -> list[str]:
+    """The id of a fact, and those of what its message carries."""
+    return [fact["id"], *ids_in(fact.get("chain"), fact.get("chord"))]
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

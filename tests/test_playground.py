@@ -95,7 +95,7 @@ def test_pause_and_step(lab: labkit.Lab) -> None:
         ground = playground(lambda: chain(workflows.t.s(), workflows.t.s(), workflows.t.s()))
         ground._buttons["Pause"].click()
         ground._buttons["Run"].click()
-        ended = []
+        ended: list[int] = []
         for _ in range(3):
             while not lab.gate.held:
                 await asyncio.sleep(0.01)

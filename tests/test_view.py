@@ -210,9 +210,8 @@ class TestLayout:
     def test_boxes_and_frames_are_named_and_it_holds_no_colour_of_a_state(self) -> None:
         graph = labkit.plan(chord([add.s(1, 1), add.s(2, 2)], xsum.s()) | add.s(1))
         layout = Layout(graph, Labels(graph))
-        assert re.findall(r'data-name="(n\d+)" class="box"', layout.svg) == ["n3", "n2", "n1", "n4"] or set(
-            re.findall(r'data-name="(n\d+)" class="box"', layout.svg)
-        ) == {"n1", "n2", "n3", "n4"}
+        named = re.findall(r'data-name="(n\d+)" class="box"', layout.svg)
+        assert sorted(named) == ["n1", "n2", "n3", "n4"]
         assert 'data-name="frame1" class="frame"' in layout.svg
         assert 'data-source="n1"' in layout.svg
         assert THEMES["light"].looks["succeeded"].fill not in layout.svg
@@ -221,8 +220,7 @@ class TestLayout:
         run = lab.run(chord([add.s(1, 1), fail.s("no")], xsum.s()))
         before = Feed(run.recording).shape.plain()["svg"]
         run.wait()
-        ids = re.compile(r"[\w.,-]+ 0{5}")
-        assert ids.sub("", Feed(run.recording).shape.plain()["svg"]) == ids.sub("", before)
+        assert Feed(run.recording).shape.plain()["svg"] == before
 
     def test_a_thousand_are_one_box(self) -> None:
         graph = labkit.plan(group(add.s(place, 1) for place in range(1000)))
@@ -288,7 +286,7 @@ class TestButtons:
             ):
                 self.ask(view, told, **content)
                 await asyncio.sleep(0.02)
-                assert "refused" in told[-1][2]
+                assert "refused" in told[0][2]
 
         asyncio.run(main())
 

@@ -200,7 +200,7 @@ def waiting(self: Any, *args: Any) -> dict[str, Any]:
     return made(self, args)
 
 
-class TellsOnFailure(app.Task):  # type: ignore[name-defined,misc]
+class TellsOnFailure(app.Task):  # type: ignore[name-defined]
     """A base class whose on_failure sends a task."""
 
     def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:

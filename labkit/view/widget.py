@@ -53,11 +53,13 @@ class View(anywidget.AnyWidget):
         self._context = contextvars.copy_context()
         self._awake = threading.Event()
         self._due: asyncio.TimerHandle | None = None
-        self._ending = False
+        self._ending = self._ended = False
         self._id = uuid4().hex
         super().__init__(model_id=self._id)
         self.on_msg(self._asked)
-        if not recording.over.is_set():
+        if recording.over.is_set():
+            self._ended = True
+        else:
             recording.listen(self._hear)
             self._wake()
 
@@ -91,7 +93,7 @@ class View(anywidget.AnyWidget):
         if self._due is not None and self._feed.recording.over.is_set() and not self._ending:
             self._due.cancel()
             self._due = None
-        if self._due is None:
+        if self._due is None and not self._ended:
             self._flush()
 
     def _flush(self, final: bool = False) -> None:
@@ -106,6 +108,7 @@ class View(anywidget.AnyWidget):
             self.send({"news": news})
         self._ending = over and not final
         if final and over:
+            self._ended = True
             recording.ignore(self._hear)
         elif over:
             self._due = self._loop.call_later(LINGER, self._flush, True, context=self._context)
@@ -117,7 +120,16 @@ class View(anywidget.AnyWidget):
     def _tell(self, content: dict[str, Any]) -> None:
         """Send, from the kernel's loop: while a cell blocks that, no answer comes, and the page says so."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.send, content, context=self._context)
+            self._loop.call_soon_threadsafe(self._answer, content, context=self._context)
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        # Asked in whichever thread, answered here: only the loop works with the feed.
+        if "page" in content:
+            content["news"] = self._feed.missing(*content.pop("page"))
+        self.send(content)
+        # Nobody listens any more once all is over, but the backend may have been asked since.
+        if self._ended and (news := self._feed.news()):
+            self.send({"news": news})
 
     # --- buttons, from the browser --------------------------------------------------------------------------
 
@@ -126,7 +138,7 @@ class View(anywidget.AnyWidget):
         answer: dict[str, Any] = {"answer": content.get("number")}
         try:
             if content.get("do") == "all":
-                answer["news"] = self._feed.missing(int(content["have"]), int(content["version"]))
+                answer["page"] = (int(content["have"]), int(content["version"]))
             elif self._buttons is None:
                 raise LabError("this is a recording: there is no lab behind it.")
             else:
