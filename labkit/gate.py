@@ -157,6 +157,10 @@ class GatedPool(TaskPool):
         self.executor._thread_name_prefix = "slot"
         self.executor._initializer = type(self).enter_thread
         self.executor._initargs = ()
+        # All threads now, from the worker's: one that is first needed by `release` would be the caller's kind, not a
+        # daemon, and keep the interpreter from ending.
+        for _ in range(self.executor._max_workers):
+            self.executor._adjust_thread_count()
 
     def on_apply(
         self,
