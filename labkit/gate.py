@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from concurrent.futures import thread as futures_thread
-from typing import Any
+from types import FrameType
+from typing import Any, Final
 
 from celery.concurrency.base import apply_target
 from celery.concurrency.thread import ApplyResult, TaskPool
+
+_AROUND_BODIES: Final = ("celery.app.task", "celery.app.autoretry", "celery.app.builtins")
 
 
 class Stopped(BaseException):
@@ -28,6 +32,7 @@ class Gate:
     def __init__(self, ended: Callable[[str], None] | None = None) -> None:
         self.closed = False
         self.delay = 0.0
+        self.pool: GatedPool | None = None
         self._ended = ended
         self._held: deque[tuple[str, Callable[[], Any]]] = deque()
         self._running: dict[int, str] = {}
@@ -128,7 +133,8 @@ class Gate:
     def raise_in_running(self, seconds: float = 1.0, only: Collection[str] | None = None) -> tuple[str, ...]:
         """Raise ``Stopped`` in every task that runs (with ``only``: of these), and return the ids of those that go on.
 
-        A thread sees it between two byte codes, so one that waits inside C code (``time.sleep``) sees it late.
+        A thread sees it between two byte codes, so one that waits inside C code (``time.sleep``) sees it late. It is
+        not raised in what Celery does after the body, nor where Python would only print it.
         """
 
         def going_on() -> dict[int, str]:
@@ -137,10 +143,27 @@ class Gate:
         until = time.monotonic() + seconds
         with self._lock:
             while (left := going_on()) and time.monotonic() < until:
+                frames = sys._current_frames()
                 for ident in left:
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Stopped))
-                self._lock.wait_for(lambda: not going_on(), 0.1)
+                    if _may_raise(frames.get(ident)):
+                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(Stopped))
+                del frames
+                self._lock.wait_for(lambda: not going_on(), 0.05)
             return tuple(left.values())
+
+
+def _may_raise(frame: FrameType | None) -> bool:
+    """Whether a pool thread is in the body of a task (or waits in front of it), and in nothing that swallows errors."""
+    if frame is not None and frame.f_globals.get("__name__") == __name__ and frame.f_code.co_name == "run":
+        return True
+    while frame is not None and (before := frame.f_back) is not None:
+        module, name = str(frame.f_globals.get("__name__")), frame.f_code.co_name
+        if name == "__del__" or module in ("weakref", "_weakrefset"):
+            return False
+        if before.f_code.co_name == "trace_task":
+            return module.partition(".")[0] != "celery" or module in _AROUND_BODIES
+        frame = before
+    return False
 
 
 class GatedPool(TaskPool):
@@ -154,6 +177,7 @@ class GatedPool(TaskPool):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.gate.pool = self
         self.executor._thread_name_prefix = "slot"
         self.executor._initializer = type(self).enter_thread
         self.executor._initargs = ()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from celery.canvas import Signature
@@ -26,6 +29,8 @@ class Grower(Places):
         self._groups: dict[tuple[str | None, str], Frame] = {}
         self._bodies: dict[tuple[str, int], list[str]] = {}
         self._group_of: dict[str, str | None] = {}
+        self._members: dict[str, list[str]] = defaultdict(list)
+        self._frame_of: dict[str, str] = {}
 
     def messages(self, published: Iterable[Mapping[str, Any]], ignored: set[str]) -> None:
         """Place all messages, a parent before its children. ``ignored``: ids of tasks that ended by ``Ignore``."""
@@ -45,6 +50,8 @@ class Grower(Places):
             if len(later) == len(waiting):
                 coming = set()
             waiting = later
+        for frame, members in self._members.items():
+            self.graph.frames[frame].members = tuple(members)
         self._order()
 
     def node(self, id: str, nesting: int) -> Node | None:
@@ -112,7 +119,8 @@ class Grower(Places):
         node.role, node.sent, node.state = "task" if not fact["chord"] else "header", fact["at"], "sent"
         self._nesting[key], self._group_of[key] = fact["nesting"], fact["group"]
         if frame:
-            frame.members = (*frame.members, part.outline[0].key if part.outline[0].key in self.graph.frames else key)
+            self._members[frame.key].append(part.outline[0].key if part.outline[0].key in self.graph.frames else key)
+            self._frame_of[key] = frame.key
             self._outlines[frame.key].children += part.outline
         else:
             self._attach(owner, kind, part.outline)
@@ -124,7 +132,7 @@ class Grower(Places):
         planner = Planner(self.graph, ids=False, planned=planned)
         part = planner.walk(signature, key, entry)
         planner.errbacks()
-        added = list(self.graph.nodes.values())[before:] if before < len(self.graph.nodes) else []
+        added = [*islice(reversed(self.graph.nodes.values()), len(self.graph.nodes) - before)][::-1]
         for node in added:
             if node.id:
                 self.ids[node.id].append(node)
@@ -177,48 +185,45 @@ class Grower(Places):
                 rest += others[::-1]
             if not known and (planned := self._match(body, last)):
                 self._follow(planned, rest, None, owner)
-        ends = [key for key in last if not any(edge.kind in FLOW for edge in self._out[key])]
+        ends = [key for key in last if not any(edge.kind in FLOW for edge in self._leaving(key))]
         if not ends or not id:
             return
         if place not in self._bodies and (not known or nesting > self._depth(known[-1])):
             if isinstance(chord, str):
                 return
-            frame = next(
-                (frame.key for frame in self._groups.values() if ends[0] in self.graph.leaves(frame.key)), ends[0]
-            )
+            frame = self._frame_of.get(ends[0], ends[0])
             if owner and first_id(body) == owner.id:
                 body.options = _without(body.options, *_LINKS)
-            part = self._grow(body, f"{frame}.b", Entry(), owner)
+            part = self._grow(body, f"{frame}.b", Entry(tuple(ends)), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
             self._bodies[place] = part.first
             self._attach(owner, "result", part.outline)
             self._follow(part.last, rest, None, owner)
+            return
         for target in self._bodies.get(place) or self._beside(self.ids[id][-1].key):
-            passes = not any(edge.target == target and not edge.passes_value for edge in self.graph.edges)
-            self.graph.edges += [Edge(key, target, "result" if passes else "order", passes) for key in ends]
+            like = self.graph.edges[self._into[target]] if target in self._into else Edge("", target)
+            self.graph.edges += [replace(like, source=key, target=target) for key in ends]
             if target in self.graph.nodes:
-                self.graph.nodes[target].partial = passes and self.graph.nodes[target].sent is None
+                self.graph.nodes[target].partial = like.passes_value and self.graph.nodes[target].sent is None
         self._index()
 
     def _beside(self, body: str) -> list[str]:
         """All tasks that start where this body does (one, or the members of a group), or the frame in front of them."""
-        source = next((edge.source for edge in self.graph.edges if edge.target == body and edge.kind in FLOW), None)
+        source = self.graph.edges[self._into[body]].source if body in self._into else None
         if source is None or source in self.graph.frames:
             return [source or body]
-        return [edge.target for edge in self._out[source] if edge.kind in FLOW]
+        return [edge.target for edge in self._leaving(source) if edge.kind in FLOW]
 
     def _take_over(self, owner: Node, node: Node) -> None:
         """A replacement has the id of the task it replaces, and all that came after that comes after it."""
-        moved = []
-        for edge in self.graph.edges:
-            if edge.source == owner.key and edge.kind in (*FLOW, "callback", "errback"):
-                edge = Edge(node.key, edge.target, edge.kind, edge.passes_value)
-            moved.append(edge)
-        self.graph.edges = moved
-        self._edges = 0
-        self._out.clear()
-        self._index()
+        for place in self._out[owner.key]:
+            edge = self.graph.edges[place]
+            if edge.kind in (*FLOW, "callback", "errback"):
+                self.graph.edges[place] = replace(edge, source=node.key)
+        for places in (self._out, self._open):
+            for place in places.pop(owner.key, ()):
+                places[self.graph.edges[place].source].append(place)
 
     def _group(self, owner: Node | None, kind: EdgeKind, fact: Mapping[str, Any]) -> Frame | None:
         group = fact["group"]

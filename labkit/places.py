@@ -23,7 +23,9 @@ class Places:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.ids: dict[str, list[Node]] = defaultdict(list)
-        self._out: dict[str, list[Edge]] = defaultdict(list)
+        self._out: dict[str, list[int]] = defaultdict(list)
+        self._into: dict[str, int] = {}
+        self._open: dict[str, list[int]] = defaultdict(list)
         self._edges = 0
         self._taken: set[str] = set()
         self._after: dict[str | None, list[str]] = defaultdict(list)
@@ -36,17 +38,29 @@ class Places:
         if graph.outline:
             self._outline(graph.outline)
 
+    def _leaving(self, key: str) -> list[Edge]:
+        return [self.graph.edges[place] for place in self._out.get(key, ())]
+
     def _successors(self, key: str) -> Iterator[Edge]:
-        for edge in self._out[key]:
+        for edge in self._leaving(key):
             if edge.target in self.graph.frames:
-                yield from self._out[edge.target]
+                yield from self._leaving(edge.target)
+            else:
+                yield edge
+
+    def _waiting(self, key: str) -> Iterator[Edge]:
+        """Of the successors those that have no id yet, and errbacks, which can be called again."""
+        for place in self._open.get(key, ()):
+            edge = self.graph.edges[place]
+            if edge.target in self.graph.frames:
+                yield from self._waiting(edge.target)
             else:
                 yield edge
 
     def _planned(self, owner: Node, fact: Mapping[str, Any]) -> Node | None:
         """The node behind ``owner`` without an id that this message is for; of several the one most like it."""
         errback, found = None, []
-        for edge in self._successors(owner.key):
+        for edge in self._waiting(owner.key):
             node = self.graph.nodes[edge.target]
             inside = fact.get("inside")  # what a body sends itself is no callback, and the other way round
             if node.task != fact["task"] or node.role == "map" or inside is (edge.kind != "spawned"):
@@ -138,8 +152,15 @@ class Places:
         self.ids[id].append(node)
 
     def _index(self) -> None:
-        for edge in self.graph.edges[self._edges :]:
-            self._out[edge.source].append(edge)
+        """Note the places of edges that are new in the list."""
+        for place in range(self._edges, len(self.graph.edges)):
+            edge = self.graph.edges[place]
+            self._out[edge.source].append(place)
+            if edge.kind in FLOW:
+                self._into.setdefault(edge.target, place)
+            target = self.graph.nodes.get(edge.target)
+            if target is None or target.id is None or edge.kind == "errback":
+                self._open[edge.source].append(place)
         self._edges = len(self.graph.edges)
 
     def _outline(self, outline: Outline) -> None:

@@ -133,6 +133,9 @@ class EmbeddedWorker:
                 with suppress(Exception):
                     channel._disconnect_pools()
         self._controller = None
+        pool, self.gate.pool = self.gate.pool, None
+        if pool is not None and not pool.executor._shutdown:
+            pool.on_stop()  # a worker that fell over did not
         if self._wake is not None:
             self._wake.close()
             self._wake = None

@@ -140,7 +140,7 @@ class Part:
 
 
 _PLAIN: Final = ("t", "t", "t", "u", "u")
-_LEAVES: Final = (*_PLAIN * 4, *(kind for kind in _TASKS if kind not in _PLAIN))
+_LEAVES: Final = (*_PLAIN * 4, "map", "starmap", *(kind for kind in _TASKS if kind not in _PLAIN))
 _KINDS: Final = ("chain", "pipe", "group", "group", "generator", "chord", "chord")
 _DEPTHS: Final = (0, 1, 1, 2, 2, 3, 3, 4, 5, 6)
 
@@ -172,9 +172,9 @@ def canvases(draw: st.DrawFn) -> Part:
 
     def any_part(depth: int) -> Part:
         if depth <= 0 or left <= 1:
-            return hung(task(), 0)
+            return Part("group") if often(1, 30) else hung(task(), 0)
         kind = draw(st.sampled_from(_KINDS))
-        if kind == "group" and often(1, 8):
+        if kind == "group" and often(1, 5):
             return Part("group")
         most = min(4, max(1, left - depth))
         number = draw(st.integers(1, most)) if not often(1, 6) else 1
