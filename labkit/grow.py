@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -185,7 +185,7 @@ class Grower(Places):
                 rest += others[::-1]
             if not known and (planned := self._match(body, last)):
                 self._follow(planned, rest, None, owner)
-        ends = [key for key in last if not any(edge.kind in FLOW for edge in self._leaving(key))]
+        ends = [key for key in last if not self._goes_on(key)]
         if not ends or not id:
             return
         if place not in self._bodies and (not known or nesting > self._depth(known[-1])):
@@ -247,9 +247,11 @@ class Grower(Places):
         if not added:
             return
         ordered: dict[str, Node] = {}
+        drawn = {key: place for place, key in enumerate(_drawn(self.graph.outline))}
 
         def behind(key: str | None) -> None:
-            for child in self._after.get(key, ()):
+            # A body is known with the first header's message, and comes after the last one.
+            for child in sorted(self._after.get(key, ()), key=lambda each: drawn.get(each, len(drawn))):
                 if child not in ordered:
                     ordered[child] = self.graph.nodes[child]
                     behind(child)
@@ -262,6 +264,14 @@ class Grower(Places):
         for key, node in self.graph.nodes.items():
             ordered.setdefault(key, node)
         self.graph.nodes = ordered
+
+
+def _drawn(outline: Outline | None) -> Iterator[str]:
+    """The keys of an outline, from top to bottom."""
+    if outline is not None:
+        yield outline.key
+        for child in outline.children:
+            yield from _drawn(child)
 
 
 def _without(options: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
-from labkit.graph import FINAL, Attempt, Edge, Graph, Node
+from labkit.graph import FINAL, Attempt, Edge, Graph, Node, Outline
 from labkit.grow import Grower
 
 
@@ -49,12 +51,19 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
     return graph
 
 
+_fields: Final = attrgetter(*(field.name for field in fields(Node)))
+
+
 def _copied(plan: Graph) -> Graph:
-    nodes = [copy.copy(node) for node in plan.nodes.values()]
+    nodes = [Node(*_fields(node)) for node in plan.nodes.values()]
     for node in nodes:
         node.attempts = [copy.copy(attempt) for attempt in node.attempts]
     frames = [copy.copy(frame) for frame in plan.frames.values()]
-    return Graph(nodes, plan.edges, frames, copy.deepcopy(plan.outline))
+    return Graph(nodes, plan.edges, frames, plan.outline and _outline(plan.outline))
+
+
+def _outline(outline: Outline) -> Outline:
+    return Outline(outline.kind, outline.key, [_outline(child) for child in outline.children])
 
 
 def _ignored(fact: Mapping[str, Any]) -> bool:

@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from labkit.graph import Edge, Graph, Node
@@ -17,6 +18,8 @@ TOOLTIP: Final = 2000
 #: More of a text than this is never looked at: half of it from its beginning, half from its end.
 _RAW: Final = 10_000
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
+#: What a signature is as a dict: that is how one arrives that was given as an argument.
+_SIGNATURE: Final = frozenset({"task", "args", "kwargs", "options", "subtask_type", "immutable"})
 _MESSAGES_OF_MANY: Final = frozenset({"celery.map", "celery.starmap", "celery.chunks"})
 #: Options of a planned call that a drawing names, with their unit.
 _OPTIONS: Final[Mapping[str, str]] = {"countdown": " s", "expires": " s", "queue": "", "eta": ""}
@@ -96,6 +99,11 @@ class _Repr(reprlib.Repr):
         return builtins.repr(cut(self.bounded(x), self.maxstring))
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        if x.keys() >= _SIGNATURE:
+            from celery.canvas import Signature  # a drawing needs no Celery but for this
+
+            with suppress(Exception):
+                return self.repr_instance(Signature(x), level)
         if level <= 0 and x:
             return "{…}"
         shown = [f"{self.repr1(key, level - 1)}: {self.repr1(x[key], level - 1)}" for key in list(x)[: self.maxdict]]

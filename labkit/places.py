@@ -41,6 +41,10 @@ class Places:
     def _leaving(self, key: str) -> list[Edge]:
         return [self.graph.edges[place] for place in self._out.get(key, ())]
 
+    def _goes_on(self, key: str) -> bool:
+        """Whether a step or a body comes after it."""
+        return any(self.graph.edges[place].kind in FLOW for place in self._out.get(key, ()))
+
     def _successors(self, key: str) -> Iterator[Edge]:
         for edge in self._leaving(key):
             if edge.target in self.graph.frames:

@@ -106,6 +106,7 @@ class Recording:
         self._lock = threading.RLock()  # who is told that it is over may ask what is open
         self._listeners: list[Callable[[Fact], None]] = []
         self._folded: tuple[int, Graph] = (-1, Graph())
+        self._view: Any = None
 
     def add(self, kind: str, id: str | None, **more: Any) -> Fact:
         """Note a fact, now (or ``at``, seconds since the epoch). Tells it to the listeners; never raises for them."""
@@ -242,6 +243,24 @@ class Recording:
 
     def __repr__(self) -> str:
         return f"<Recording: {len(self.facts)} facts>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """What happened, drawn (the plan until it is over), and in a notebook the player: it replays the facts."""
+        from labkit.draw import Drawing  # loads when first used
+
+        bundle = Drawing(self.graph if self.over.is_set() else self.plan)._repr_mimebundle_(include, exclude)
+        try:
+            from labkit.view import widget  # needs the extra "jupyter"
+        except ImportError:
+            return bundle
+        return bundle | widget.mimebundle(self._viewed)
+
+    def _viewed(self) -> Any:
+        """The live view: one for this recording, wherever it is shown."""
+        from labkit.view.widget import View
+
+        self._view = self._view or View(self)
+        return self._view
 
 
 def _ids(fact: Fact) -> list[str]:

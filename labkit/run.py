@@ -65,7 +65,10 @@ class Run:
         """The messages that were sent for it so far, in the order of the canvas, a retry behind its first."""
         graph = self.graph
         place = {node.id: n for n, node in enumerate(graph.nodes.values()) if node.id}
-        facts = [fact for fact in self.recording.facts if fact["kind"] == "published"]
+        everything = self.recording.facts
+        unsent = {(fact["id"], fact["retries"]) for fact in everything if fact["kind"] == "unsent"}
+        facts = [fact for fact in everything if fact["kind"] == "published"]
+        facts = [fact for fact in facts if (fact["id"], fact["retries"]) not in unsent]
         facts.sort(key=lambda fact: (place.get(fact["id"], len(place)), fact["retries"]))
         return Messages((_message(fact) for fact in facts), graph=graph)
 

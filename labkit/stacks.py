@@ -59,9 +59,11 @@ class Stacks:
         self._place = {key: place for place, key in enumerate(graph.nodes)}
         for key, kept in uncalled(graph, labels).items():
             self._merge(kept, key)
+        self._drawn = [edge for edge in graph.edges if edge.kind != "errback" or calls(graph, edge)]
         self._twins: set[str] = set()
         self._settled: set[str] = set()
         self._fold_twins()
+        self._drawn = self.edges()  # of thousands a few are left
         self._index()
         if self._fold_steps():
             self._index()
@@ -94,9 +96,7 @@ class Stacks:
 
     def _shown(self) -> Iterator[tuple[str, str, EdgeKind, bool]]:
         stands = {key: self.box(key) for key in self._stands}
-        for edge in self.graph.edges:
-            if not calls(self.graph, edge):
-                continue
+        for edge in self._drawn:
             source, target = stands.get(edge.source, edge.source), stands.get(edge.target, edge.target)
             if source is not None and target is not None and source != target:
                 yield source, target, edge.kind, edge.passes_value

@@ -197,14 +197,14 @@ def test_a_chord_that_a_task_sends() -> None:
     graph = story.graph()
     assert arrows(graph) == {
         ("#1", "#2", "spawned"),
-        ("#1", "#4", "spawned"),
-        ("#2", "#3", "result"),
-        ("#4", "#3", "result"),
+        ("#1", "#3", "spawned"),
+        ("#2", "#4", "result"),
+        ("#3", "#4", "result"),
     }
     assert [(frame.kind, [graph.number(key) for key in frame.members]) for frame in graph.frames.values()] == [
-        ("header", ["#2", "#4"])
+        ("header", ["#2", "#3"])
     ]
-    assert [node.role for node in graph.nodes.values()] == ["task", "header", "body", "header"]
+    assert [node.role for node in graph.nodes.values()] == ["task", "header", "header", "body"]
 
 
 def test_two_groups_that_a_task_sends_are_two_frames() -> None:

@@ -88,9 +88,9 @@ WORKFLOWS = {
         lambda: t.s() | launch_canvas.s(which="chord") | u.s(),
         "t launch_canvas u",
         value((1, 2), (2, 3)),
-        added="u t u",
-        new=bare((2, 4), (2, 6), kind="spawned") | value((4, 5), (6, 5)),
-        frames=(("header", "4 6"),),
+        added="u u t",
+        new=bare((2, 4), (2, 5), kind="spawned") | value((4, 6), (5, 6)),
+        frames=(("header", "4 5"),),
     ),
     "g a task launches a group": Workflow(
         lambda: launch_canvas.s(which="group") | u.s(),
@@ -104,10 +104,10 @@ WORKFLOWS = {
         lambda: t.s() | replaced.s(which="chord") | u.s(),
         "t replaced u",
         value((1, 2), (2, 3)),
-        added="u t u",
+        added="u u t",
         moved=value((2, 3)),
-        new=bare((2, 4), (2, 6), kind="replaced") | value((4, 5), (6, 5), (5, 3)),
-        frames=(("header", "4 6"),),
+        new=bare((2, 4), (2, 5), kind="replaced") | value((4, 6), (5, 6), (6, 3)),
+        frames=(("header", "4 5"),),
     ),
     "i map, starmap, chunks": Workflow(
         lambda: chain(
@@ -198,13 +198,13 @@ def test_the_record_is_as_written(lab: labkit.Lab, name: str) -> None:
 
 def test_what_follows_a_replacement_gets_its_value(lab: labkit.Lab) -> None:
     graph = finished(lab, WORKFLOWS["h replaced by a chord"].build()).graph
-    first, body, last = graph.node("#2"), graph.node("#5"), graph.node("#3")
+    first, body, last = graph.node("#2"), graph.node("#6"), graph.node("#3")
     assert first.id == body.id
     assert first.note == "replaced itself"
     assert first.value is None
     assert last.args == (body.value,)
     assert body.role == "body"
-    assert [graph.node(name).role for name in ("#4", "#6")] == ["header", "header"]
+    assert [graph.node(name).role for name in ("#4", "#5")] == ["header", "header"]
 
 
 def test_retries_are_attempts_of_one_node(lab: labkit.Lab) -> None:
