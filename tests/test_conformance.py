@@ -2,9 +2,10 @@
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from celery import signals
@@ -32,26 +33,56 @@ def lab() -> Iterator[labkit.Lab]:
         yield lab
 
 
+ERRBACKS: Final = {each.name for each in (workflows.eb1, workflows.eb3, workflows.eb3_sends, workflows.eb3_raises)}
+
+
 class Wire:
-    """What was published, heard apart from the lab's own listener."""
+    """What was published and what Celery says of each task, heard apart from the lab's own listener."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, int]] = []
+        self.group_of: dict[str, str | None] = {}
+        self.groups: dict[tuple[str, str], set[str]] = {}
+        self.ended: dict[str, list[str]] = {}
+        self.retried: dict[str, list[str]] = {}
         signals.after_task_publish.connect(self.hear, weak=False)
+        signals.task_postrun.connect(self.end, weak=False)
+        signals.task_retry.connect(self.retry, weak=False)
 
     def hear(self, headers: dict[str, Any], **_: Any) -> None:
         """One message is out."""
         self.sent.append((headers["id"], headers["task"], headers["retries"]))
+        id, inside, parent = headers["id"], headers["group"], headers["parent_id"]
+        self.group_of.setdefault(id, inside)
+        if inside and self.group_of.get(parent) != inside:  # what a member sends has its group too
+            self.groups.setdefault((inside, parent), set()).add(id)
+
+    def end(self, task_id: str, state: str | None, **_: Any) -> None:
+        """A body and what Celery does after it are over."""
+        self.ended.setdefault(task_id, []).append(state or "")
+
+    def retry(self, request: Any, reason: Any, **_: Any) -> None:
+        """A task will be tried again."""
+        error = getattr(reason, "exc", None)
+        self.retried.setdefault(request.id, []).append(f"{type(error).__name__}: {error}" if error else str(reason))
+
+    def clear(self) -> None:
+        """Forget it all."""
+        for heard in (self.sent, self.group_of, self.groups, self.ended, self.retried, workflows.began, workflows.called):
+            heard.clear()
 
     def close(self) -> None:
         """Listen no more."""
         signals.after_task_publish.disconnect(self.hear)
+        signals.task_postrun.disconnect(self.end)
+        signals.task_retry.disconnect(self.retry)
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     """All messages that are sent during a test."""
     wire = Wire()
+    wire.clear()
     yield wire
     wire.close()
 
@@ -92,6 +123,47 @@ def check_ends(graph: Graph) -> None:
         found = graph.by_id(id)
         assert found
         assert sum(len(node.attempts) for node in found if node.task.startswith("tests.")) == times
+
+
+def check_states(graph: Graph, wire: Wire) -> None:
+    """(b) A task's state is what the backend has, or what Celery said at the end of it; each retry has its own reason."""
+    for id, states in wire.ended.items():
+        stored = workflows.app.backend.get_state(id)
+        told = [node.state for node in graph.by_id(id) if node.sent is not None]
+        # Where nothing is stored; a body that returned may still fail, in what Celery sends next.
+        said = stored if stored in _MEANS else states[0] if len(states) == 1 else ""
+        assert said not in _MEANS or told[-1] == _MEANS[said], (id, said, told)
+    for id, reasons in wire.retried.items():
+        tried = [attempt.why for node in graph.by_id(id) for attempt in node.attempts if attempt.why]
+        assert Counter(tried) == Counter(reasons)
+    errbacks = Counter(node.task for node in graph.nodes.values() if node.task in ERRBACKS and node.started)
+    assert errbacks == Counter(workflows.called)
+
+
+#: Celery's states, and those of a node.
+_MEANS: Final = {"SUCCESS": "succeeded", "FAILURE": "failed", "REVOKED": "revoked", "IGNORED": "rejected"}
+
+
+def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
+    """(d) The plan has the very arrows of the record, all errbacks of the canvas, and groups where messages have them."""
+    gone = {node.key for node in graph.nodes.values() if node.note == "replaced itself"}
+    planned, found = (
+        {
+            (edge.source, edge.target, edge.kind, edge.passes_value)
+            for edge in each.task_edges()
+            if edge.source in plan.nodes and edge.target in plan.nodes and edge.source not in gone
+        }
+        for each in (plan, graph)
+    )
+    assert planned == found
+    named = set(re.findall(r'"link_error": \[?{"task": "([^"]+)"', json.dumps(canvas, default=list)))
+    assert named & ERRBACKS <= {node.task for node in plan.nodes.values()}
+    hanging = {edge.target for edge in graph.task_edges() if edge.kind in ("callback", "errback")}
+    for ids in wire.groups.values():  # Celery sends several callbacks as a group too
+        keys = [{node.key for node in graph.by_id(id)} for id in ids]
+        assert len(ids) == 1 or any(each & hanging for each in keys) or any(
+            all(each & set(graph.leaves(frame)) for each in keys) for frame in graph.frames
+        ), "messages of one group are in no common frame"
 
 
 def check_ids(before: Graph, after: Graph) -> None:
@@ -151,13 +223,15 @@ def check_drawn(run: Run) -> None:
 
 def check_all(lab: labkit.Lab, wire: Wire, canvas: Any) -> Run:
     """Run a canvas and hold every invariant to it."""
-    workflows.began.clear()
+    wire.clear()
     before = json.dumps(canvas, default=list)
     run = finished(lab, canvas)
     assert json.dumps(canvas, default=list) == before, "the canvas was changed"
     graph = run.graph
     check_messages(graph, wire.sent)
     check_ends(graph)
+    check_states(graph, wire)
+    check_shape(run.plan, graph, canvas, wire)
     check_ids(run.plan, graph)
     check_values(graph)
     check_order(run.recording, graph)

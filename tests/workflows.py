@@ -16,6 +16,8 @@ app.conf.update(task_serializer="json", result_serializer="json", accept_content
 
 #: What the bodies themselves noted: id of the task -> how often it began.
 began: dict[str, int] = {}
+#: The same of errbacks, which have no id of their own when they are called inline: their names, in the order of calls.
+called: list[str] = []
 _lock = threading.Lock()
 
 
@@ -126,23 +128,27 @@ def cut(self: Any, *args: Any) -> dict[str, Any]:
 @app.task
 def eb1(task_id: str) -> str:
     """An errback that gets an id, by message."""
+    called.append(eb1.name)
     return "told"
 
 
 @app.task
 def eb3(request: Any, exc: Any, traceback: Any) -> None:
     """An errback that is called inline."""
+    called.append(eb3.name)
 
 
 @app.task
 def eb3_sends(request: Any, exc: Any, traceback: Any) -> None:
     """An inline errback that sends a task."""
+    called.append(eb3_sends.name)
     t.delay()
 
 
 @app.task
 def eb3_raises(request: Any, exc: Any, traceback: Any) -> None:
     """An inline errback that fails itself."""
+    called.append(eb3_raises.name)
     raise KeyError("errback")
 
 
