@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 CONFORMANCE: Final = ("tests/test_conformance.py",)
-WHY: Final = ("tests/test_why.py",)
 LAB: Final = "tests/test_lab.py"
 AFTERWARDS: Final = (f"{LAB}::test_afterwards_app_and_process_are_as_they_were",)
 
@@ -27,7 +26,6 @@ SABOTAGES: Final = (
         "labkit/plan.py",
         "after = Entry(sources) if header.last",
         "after = Entry(sources[:1]) if header.last",
-        ("tests/test_run.py",),
     ),
     Sabotage(
         "ids are lost on the way from the plan to what is sent",
@@ -52,7 +50,6 @@ SABOTAGES: Final = (
         "labkit/plan.py",
         'for errback in canvas.links(options, "link_error"):',
         'for errback in canvas.links(options, "linkerror"):',
-        WHY,
     ),
     Sabotage(
         "callbacks are not planned",
@@ -79,7 +76,6 @@ SABOTAGES: Final = (
         "labkit/happened.py",
         'node.state, node.value, node.error = "succeeded", fact["value"], None',
         'node.state, node.value, node.error = "failed", fact["value"], None',
-        ("tests/test_results.py",),
     ),
     Sabotage(
         "facts are folded in the order of their arrival",
@@ -110,7 +106,6 @@ SABOTAGES: Final = (
         "labkit/happened.py",
         "        _inline(grower, fact)\n",
         "        pass\n",
-        WHY,
     ),
     Sabotage(
         "a replacement does not take over what came after the replaced task",
@@ -136,7 +131,6 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         "Backend._call_task_errbacks = call_task_errbacks",
         "pass",
-        WHY,
     ),
     Sabotage(
         "the chain in a message is not heard",
@@ -149,7 +143,6 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         'group=headers.get("group"),',
         "group=None,",
-        WHY,
     ),
     Sabotage(
         "the last fact is not saved",
@@ -162,7 +155,6 @@ SABOTAGES: Final = (
         "labkit/listen.py",
         '"retried", request.id',
         '"received", request.id',
-        WHY,
     ),
     # --- what is shown
     Sabotage(

@@ -184,7 +184,7 @@ def write(answer: Any, trial: Trial) -> None:
 )
 def repair(answer: Any, trial: Trial) -> None:
     """Divisions in one message, none of which ends the others."""
-    for good, bad in ((3, 0), (3, 1), (trial.random.randint(2, 4), 2), (0, 2)):
+    for good, bad in ((3, 1), (3, 0), (trial.random.randint(2, 4), 2), (0, 2)):
         pairs = [[trial.random.randint(10, 99), trial.random.choice((2, 4, 5, 8))] for _ in range(good)]
         pairs += [[trial.random.randint(10, 99), 0] for _ in range(bad)]
         trial.random.shuffle(pairs)
@@ -198,7 +198,9 @@ def repair(answer: Any, trial: Trial) -> None:
             trial.refuse(what, f"a value for each pair of {pairs}", said, wanted=wanted, got=graph)
         gives(trial, run, [x / y if y else None for x, y in pairs], f"{pairs}", wanted)
         sends(trial, run, 1, "one message carries all pairs", wanted)
-        sent = sorted(number for node in graph.nodes.values() for number in _numbers([node.args, node.kwargs]))
+        # What a map's message has in its arguments is recorded on the calls in it.
+        nodes = [node for node in graph.nodes.values() if not node.task.startswith("celery.")]
+        sent = sorted(number for node in nodes for number in _numbers([node.args, node.kwargs]))
         trial.expect(
             sent == sorted(_numbers(pairs)),
             "the pairs are divided by a task, not while building",
