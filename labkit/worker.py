@@ -178,6 +178,7 @@ class EmbeddedWorker:
         if consumer is None or not hasattr(consumer, "strategies"):
             return
         consumer.strategies[task.name] = task.start_strategy(self.app, consumer)
+        consumer.task_buckets[task.name] = consumer.bucket_for_task(task)  # its rate limit
         task.__trace__ = build_tracer(task.name, task, self.app.loader, consumer.hostname, app=self.app)
 
 

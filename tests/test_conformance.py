@@ -68,7 +68,8 @@ class Wire:
 
     def clear(self) -> None:
         """Forget it all."""
-        for heard in (self.sent, self.group_of, self.groups, self.ended, self.retried, workflows.began, workflows.called):
+        own = self.sent, self.group_of, self.groups, self.ended, self.retried
+        for heard in (*own, workflows.began, workflows.called):
             heard.clear()
 
     def close(self) -> None:
@@ -126,7 +127,7 @@ def check_ends(graph: Graph) -> None:
 
 
 def check_states(graph: Graph, wire: Wire) -> None:
-    """(b) A task's state is what the backend has, or what Celery said at the end of it; each retry has its own reason."""
+    """(b) A task's state is what the backend has, or what Celery said at its end; each retry has its own reason."""
     for id, states in wire.ended.items():
         stored = workflows.app.backend.get_state(id)
         told = [node.state for node in graph.by_id(id) if node.sent is not None]
@@ -145,7 +146,7 @@ _MEANS: Final = {"SUCCESS": "succeeded", "FAILURE": "failed", "REVOKED": "revoke
 
 
 def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
-    """(d) The plan has the very arrows of the record, all errbacks of the canvas, and groups where messages have them."""
+    """(d) The plan has the very arrows of the record, all errbacks of the canvas; a group's messages share a frame."""
     gone = {node.key for node in graph.nodes.values() if node.note == "replaced itself"}
     planned, found = (
         {
@@ -161,8 +162,10 @@ def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
     hanging = {edge.target for edge in graph.task_edges() if edge.kind in ("callback", "errback")}
     for ids in wire.groups.values():  # Celery sends several callbacks as a group too
         keys = [{node.key for node in graph.by_id(id)} for id in ids]
-        assert len(ids) == 1 or any(each & hanging for each in keys) or any(
-            all(each & set(graph.leaves(frame)) for each in keys) for frame in graph.frames
+        assert (
+            len(ids) == 1
+            or any(each & hanging for each in keys)
+            or any(all(each & set(graph.leaves(frame)) for each in keys) for frame in graph.frames)
         ), "messages of one group are in no common frame"
 
 
