@@ -302,7 +302,7 @@ class TestJupyterLab:
                 [sys.executable, "-m", "labkit.classroom", *arguments],
                 capture_output=True,
                 text=True,
-                timeout=30,
+                timeout=90,
                 env=os.environ | {"HOME": str(tmp_path)},
                 check=False,
             )

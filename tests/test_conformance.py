@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,6 +16,7 @@ from labkit.plan import plan
 from labkit.record import Recording
 from labkit.run import Run
 from tests import workflows
+from tests.field import CANVASES, FIELD
 
 pytestmark = [
     # Celery warns in the worker when what comes after a body cannot be sent, and when an errback is on a chord.
@@ -42,20 +42,20 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str, int]] = []
         self.group_of: dict[str, str | None] = {}
-        self.groups: dict[tuple[str, str], set[str]] = {}
+        self.groups: dict[tuple[str, str, bool], set[str]] = {}
         self.ended: dict[str, list[str]] = {}
         self.retried: dict[str, list[str]] = {}
         signals.after_task_publish.connect(self.hear, weak=False)
         signals.task_postrun.connect(self.end, weak=False)
         signals.task_retry.connect(self.retry, weak=False)
 
-    def hear(self, headers: dict[str, Any], **_: Any) -> None:
+    def hear(self, headers: dict[str, Any], body: Any, **_: Any) -> None:
         """One message is out."""
         self.sent.append((headers["id"], headers["task"], headers["retries"]))
         id, inside, parent = headers["id"], headers["group"], headers["parent_id"]
         self.group_of.setdefault(id, inside)
         if inside and self.group_of.get(parent) != inside:  # what a member sends has its group too
-            self.groups.setdefault((inside, parent), set()).add(id)
+            self.groups.setdefault((inside, parent, bool(body[2]["chord"])), set()).add(id)
 
     def end(self, task_id: str, state: str | None, **_: Any) -> None:
         """A body and what Celery does after it are over."""
@@ -145,6 +145,17 @@ def check_states(graph: Graph, wire: Wire) -> None:
 _MEANS: Final = {"SUCCESS": "succeeded", "FAILURE": "failed", "REVOKED": "revoked", "IGNORED": "rejected"}
 
 
+def errbacks_in(canvas: Any) -> Iterator[str]:
+    """The tasks of all errbacks in a canvas as JSON has it; signatures among the arguments are none of its parts."""
+    for sig in canvas if isinstance(canvas, list) else [canvas]:
+        if isinstance(sig, dict) and "options" in sig:
+            given = sig["options"].get("link_error") or []
+            for errback in given if isinstance(given, list) else [given]:
+                yield errback["task"]
+            for part in ("tasks", "header", "body"):
+                yield from errbacks_in(sig["kwargs"].get(part) if sig.get("subtask_type") else None)
+
+
 def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
     """(d) The plan has the very arrows of the record, all errbacks of the canvas; a group's messages share a frame."""
     gone = {node.key for node in graph.nodes.values() if node.note == "replaced itself"}
@@ -157,8 +168,9 @@ def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
         for each in (plan, graph)
     )
     assert planned == found
-    named = set(re.findall(r'"link_error": \[?{"task": "([^"]+)"', json.dumps(canvas, default=list)))
-    assert named & ERRBACKS <= {node.task for node in plan.nodes.values()}
+    assert set(errbacks_in(json.loads(json.dumps(canvas, default=list)))) & ERRBACKS <= {
+        node.task for node in plan.nodes.values()
+    }
     hanging = {edge.target for edge in graph.task_edges() if edge.kind in ("callback", "errback")}
     for ids in wire.groups.values():  # Celery sends several callbacks as a group too
         keys = [{node.key for node in graph.by_id(id)} for id in ids]
@@ -243,21 +255,22 @@ def check_all(lab: labkit.Lab, wire: Wire, canvas: Any) -> Run:
     return run
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_the_graph_tells_the_truth(lab: labkit.Lab, wire: Wire, name: str) -> None:
     """All invariants, for each canvas of the table."""
-    check_all(lab, wire, workflows.ALL[name]())
+    check_all(lab, wire, CANVASES[name]())
 
 
 def test_there_are_enough() -> None:
     """The table is as long as it is said to be."""
-    assert len(workflows.ALL) >= 120
+    assert len(CANVASES) >= 120
+    assert len(FIELD) >= 30
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_planning_changes_nothing(name: str) -> None:
     """A plan is a preview: the canvas is as it was, planned twice it is the same but for the ids."""
-    canvas = workflows.ALL[name]()
+    canvas = CANVASES[name]()
     before = json.dumps(canvas, default=list)
     first, second = plan(canvas), plan(canvas)
     assert json.dumps(canvas, default=list) == before

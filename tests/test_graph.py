@@ -7,7 +7,7 @@ import pytest
 
 from labkit.graph import FINAL, GLYPHS, Attempt, Edge, Frame, Graph, Node, Outline
 from labkit.plan import plan
-from tests import workflows
+from tests.field import CANVASES
 from tests.graphs import task_id
 
 ONE, TWO = task_id(1), task_id(2)
@@ -84,9 +84,9 @@ def test_an_edge_out_of_a_frame_that_nothing_enters_leaves_all_in_it() -> None:
     assert list(graph.task_edges()) == [Edge("b", "a"), Edge("c", "a")]
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_dissolved_edges_name_nodes_only(name: str) -> None:
-    graph = plan(workflows.ALL[name]())
+    graph = plan(CANVASES[name]())
     seen = [(edge.source, edge.target, edge.kind) for edge in graph.task_edges()]
     assert all(key in graph.nodes for source, target, _ in seen for key in (source, target))
     assert len(seen) == len(set(seen))

@@ -12,7 +12,7 @@ from celery.canvas import Signature, _chain
 import labkit
 from labkit.graph import Graph, Outline
 from labkit.plan import plan, prepare
-from tests import workflows
+from tests.field import CANVASES
 from tests.workflows import as_json, boom, double, eb1, eb3, given, linked, plus, t, u
 
 
@@ -213,9 +213,9 @@ def test_outlines(name: str) -> None:
     assert shape(plan(canvas).outline) == expected
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_every_node_is_once_in_the_outline_and_in_at_most_one_frame(name: str) -> None:
-    graph = plan(workflows.ALL[name]())
+    graph = plan(CANVASES[name]())
     held: list[str] = []
 
     def hold(outline: Outline) -> None:
@@ -307,14 +307,14 @@ def test_two_plans_share_no_id() -> None:
 # --- what a plan leaves alone -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_a_plan_sends_nothing_and_changes_nothing(name: str) -> None:
     sent: list[Any] = []
 
     def hear(**message: Any) -> None:
         sent.append(message)
 
-    canvas = workflows.ALL[name]()
+    canvas = CANVASES[name]()
     before = json.dumps(canvas, default=list)
     signals.before_task_publish.connect(hear)
     try:
@@ -339,9 +339,9 @@ def test_arguments_are_those_of_the_canvas() -> None:
     assert node.kwargs["x"].task == u.name
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_a_canvas_from_json_is_planned_alike(name: str) -> None:
-    canvas = workflows.ALL[name]()
+    canvas = CANVASES[name]()
     one, two = plan(canvas), plan(as_json(canvas))
     # Sent by itself, chunks is a group; as JSON nobody can tell it from chunks in a canvas.
     if "chunks" not in name:

@@ -8,6 +8,7 @@ from celery import chord
 
 import labkit
 from tests import workflows
+from tests.field import CANVASES
 from tests.test_conformance import check_ends, check_ids, check_order, check_values, finished
 
 
@@ -43,7 +44,7 @@ def lab() -> Iterator[labkit.Lab]:
 def test_what_other_processes_do_is_in_the_graph(lab: labkit.Lab, name: str) -> None:
     """The same invariants as in one process."""
     workflows.began.clear()
-    run = finished(lab, workflows.ALL[name]())
+    run = finished(lab, CANVASES[name]())
     check_ends(run.graph)
     check_ids(run.plan, run.graph)
     check_values(run.graph)

@@ -18,6 +18,7 @@ from labkit.view import assets
 from labkit.view.feed import Feed
 from labkit.view.shape import LONGEST
 from tests import workflows
+from tests.field import CANVASES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception raised outside body"),
@@ -141,9 +142,9 @@ def check_moments(browser: Browser, recording: Recording, graph: Graph) -> None:
                 assert mine["attempts"] == len(its.attempts), (cursor, key)
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 def test_both_folds_agree(lab: labkit.Lab, browser: Browser, name: str) -> None:
-    run = lab.run(workflows.ALL[name](), check=False)
+    run = lab.run(CANVASES[name](), check=False)
     run.wait(timeout=10)
     graph = run.graph
     check_end(browser, run.recording, graph)
@@ -151,7 +152,7 @@ def test_both_folds_agree(lab: labkit.Lab, browser: Browser, name: str) -> None:
 
 
 def test_facts_may_arrive_out_of_order(lab: labkit.Lab, browser: Browser) -> None:
-    run = lab.run(workflows.ALL["a header fails"](), check=False)
+    run = lab.run(CANVASES["a header fails"](), check=False)
     run.wait(timeout=10)
     graph = run.graph
     record = Feed(run.recording).all()
@@ -163,7 +164,7 @@ def test_facts_may_arrive_out_of_order(lab: labkit.Lab, browser: Browser) -> Non
 
 
 def test_scrubbing_back_is_as_if_the_rest_had_not_happened(lab: labkit.Lab, browser: Browser) -> None:
-    run = lab.run(workflows.ALL["retries run out in a header"](), check=False)
+    run = lab.run(CANVASES["retries run out in a header"](), check=False)
     run.wait(timeout=10)
     record = Feed(run.recording).all()
     many = len(record["facts"])
@@ -174,7 +175,7 @@ def test_scrubbing_back_is_as_if_the_rest_had_not_happened(lab: labkit.Lab, brow
 
 
 def test_each_fact_has_a_sentence(lab: labkit.Lab, browser: Browser) -> None:
-    run = lab.run(workflows.ALL["the second of three fails"](), check=False)
+    run = lab.run(CANVASES["the second of three fails"](), check=False)
     run.wait(timeout=10)
     record = Feed(run.recording).all()
     answers = browser.fold(record, list(range(len(record["facts"]) + 1)))

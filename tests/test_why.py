@@ -8,6 +8,7 @@ from celery import chain, chord, group
 
 import labkit
 from tests import workflows
+from tests.field import CANVASES
 from tests.test_conformance import finished
 from tests.workflows import boom, flaky, ignoring, replaced, t, u
 
@@ -121,12 +122,12 @@ def test_a_node_that_is_not_there(lab: labkit.Lab) -> None:
         labkit.why(run)
 
 
-@pytest.mark.parametrize("name", workflows.ALL)
+@pytest.mark.parametrize("name", CANVASES)
 @pytest.mark.filterwarnings("ignore::celery.exceptions.CPendingDeprecationWarning")
 @pytest.mark.filterwarnings("ignore:Exception raised outside body")
 def test_there_is_an_answer_for_every_node(lab: labkit.Lab, name: str) -> None:
     """No node without a sentence, no sentence without evidence."""
-    run = finished(lab, workflows.ALL[name]())
+    run = finished(lab, CANVASES[name]())
     for number, node in enumerate(run.graph.nodes.values(), 1):
         answer = run.why(f"#{number}")
         assert answer or node.role == "map"
