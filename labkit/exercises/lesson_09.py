@@ -230,7 +230,8 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
         shown = {"wanted": wanted, "got": run.graph}
         sent = len(run.messages)
         loads = _adds(trial, run, pairs, wanted)
-        trial.expect(sent <= limit, f"at most {limit} messages for {given}", limit, f"{sent}: {calls(run)}", **shown)
+        happened = f"{sent}, with {_shown(loads)} calls" if sent == len(loads) else f"{sent}: {calls(run)}"
+        trial.expect(sent <= limit, f"at most {limit} messages for {given}", limit, happened, **shown)
         largest = max(len(load) for load in loads)
         trial.expect(
             largest == size,
