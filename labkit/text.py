@@ -61,7 +61,7 @@ def frame_title(stacks: Stacks, key: str) -> tuple[str, str]:
     done, total, began = stacks.counts.get(key, (0, 0, False))
     far = f"{done} of {total}" if began else f"{total}"
     if kind in ("map", "starmap", "chunks"):
-        return kind, f"{far} calls"
+        return kind, f"{far} call{'s' * (total != 1)}"
     return kind, far if kind != "replaced" else ""
 
 

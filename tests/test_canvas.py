@@ -98,7 +98,6 @@ def test_links_are_given_as_one_a_list_or_a_tuple(given: Any, number: int) -> No
         ({"task": "celery.chain", "kwargs": {}, "subtask_type": "chain"}, "no complete signature"),
         ({"task": "a", "kwargs": 3}, "no complete signature"),
     ],
-    ids=str,
 )
 def test_what_is_no_signature_is_refused_with_advice(thing: Any, advice: str) -> None:
     with pytest.raises(LabError, match=advice):

@@ -738,7 +738,9 @@ def test_a_task_that_nobody_here_knows_is_sent_if_one_insists(lab: labkit.Lab) -
     works(lab)
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), range(3), (n for n in range(3)), b"".join, 1j], ids=str)
+@pytest.mark.parametrize(
+    "value", [{1, 2}, object(), range(3), (n for n in range(3)), b"".join, 1j], ids=lambda value: type(value).__name__
+)
 def test_arguments_that_json_does_not_know(value: Any, lab: labkit.Lab) -> None:
     refused(lambda: lab.run(ident.s(value)), "#1 tasks.ident", "cannot be sent as json", "list(…)")
     refused(lambda: lab.run(chain(add.s(1, 1), ident.s(x=value))), "#2 tasks.ident")
