@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from labkit.errors import LabError
+from labkit.queues import bring_back
 from labkit.workers import Workers
 
 When = Literal["before", "after", "middle"]
@@ -30,6 +31,7 @@ class Faults:
         self._undo: list[Callable[[], object]] = []
         self._fails: dict[str, tuple[Any, int]] = {}
         self._sends = False
+        self.broker_away = False
 
     # --- messages -------------------------------------------------------------------------------------------
 
@@ -126,17 +128,34 @@ class Faults:
         workers: Workers = self.lab.staff.hire(1, **options)
         workers.doom(name, when)
         self._note(f"the worker process will be killed by {name} ({when})")
-        self._undo.append(workers.stop)
+        self._undo.append(lambda: self._replace(workers))
         return workers
+
+    def _replace(self, workers: Workers) -> None:
+        """The embedded worker serves again, what the killed one had not acknowledged too."""
+        recordings = self.lab.active()
+        workers.mourn(recordings)
+        ids = [id for recording in recordings for id in workers.stranded(recording)]
+        workers.stop()
+        if ids:
+            bring_back(self.lab.app, ids)
 
     def stop_broker(self) -> None:
         """Stop the embedded server: nothing can be sent, and what lay in it is gone (nothing is kept on disk)."""
-        self._server().stop()
+        server, self.broker_away = self._server(), True
+        server.stop()
         self._note("the broker was stopped")
+        for recording in self.lab.active():
+            graph = recording.graph
+            for id in recording.open:
+                if all(node.state == "sent" for node in graph.by_id(id)):
+                    recording.add("lost", id, why="it lay in the broker when that was stopped: a fault made it so")
+                    recording.closed(id)
 
     def start_broker(self) -> None:
         """Start the embedded server again, empty, at the same address. Workers come back within some seconds."""
         self._server().restart()
+        self.broker_away = False
         self._note("the broker was started again, empty")
 
     def _server(self) -> Any:
@@ -162,12 +181,13 @@ class Faults:
 
     def reset(self) -> None:
         """Undo every fault; messages that were lost stay lost. A broker that was stopped is started again."""
+        if self.lab.broker is not None and self.lab.running and not self.lab.broker.running:
+            self.start_broker()
         while self._undo:
             self._undo.pop()()
         self._lose.clear()
         self._double.clear()
-        if self.lab.broker is not None and self.lab.running and not self.lab.broker.running:
-            self.start_broker()
+        self._note("all faults are undone")
 
     def _name(self, task: Any) -> str:
         return str(getattr(task, "name", task))

@@ -37,6 +37,8 @@ class Gate:
         self._held: deque[tuple[str, Callable[[], Any]]] = deque()
         self._running: dict[int, str] = {}
         self._busy: Counter[str] = Counter()
+        self._single: set[str] = set()
+        self._between: dict[int, str] = {}
         self._lock = threading.Condition()
 
     def submit(self, task_id: str, start: Callable[[], Any]) -> Any:
@@ -54,6 +56,22 @@ class Gate:
         """The ids of the tasks that are held, oldest first."""
         with self._lock:
             return tuple(task_id for task_id, _ in self._held)
+
+    @property
+    def between(self) -> tuple[str, ...]:
+        """The ids of the tasks that stand still behind a message they have sent, in that order."""
+        with self._lock:
+            return tuple(self._between.values())
+
+    def behind_message(self) -> None:
+        """The task of this thread has sent a message: one that was let go for a single message stands still here."""
+        ident = threading.get_ident()
+        with self._lock:
+            task_id = self._running.get(ident)
+            if self.closed and task_id in self._single:
+                self._between[ident] = task_id
+                self._lock.notify_all()
+                self._lock.wait_for(lambda: ident not in self._between)
 
     def current(self) -> str | None:
         """The id of the task that this thread runs, if it does."""
@@ -73,7 +91,7 @@ class Gate:
     def open(self) -> None:
         """Let all held tasks go, in order, and hold no more."""
         with self._lock:
-            self.closed = False
+            self._go_on()
             waiting, self._held = list(self._held), deque()
             self._busy.update(task_id for task_id, _ in waiting)
         for _, start in waiting:
@@ -82,18 +100,36 @@ class Gate:
     def drop(self) -> None:
         """Forget what is held (its messages were not acknowledged, the broker still has them), and hold no more."""
         with self._lock:
-            self.closed = False
+            self._go_on()
             self._held.clear()
 
-    def release(self, task_id: str | None = None) -> str | None:
-        """Let one held task go, this one or the oldest, and return its id; ``None`` if there is no such one."""
+    def _go_on(self) -> None:
+        self.closed = False
+        self._single.clear()
+        self._between.clear()
+        self._lock.notify_all()
+
+    def release(self, task_id: str | None = None, *, message: bool = False) -> str | None:
+        """Let one held task go, this one or the oldest, and return its id; ``None`` if there is no such one.
+
+        With ``message`` it goes as far as the next message it sends. One that stands still there comes first.
+        """
         with self._lock:
+            standing = next((n for n, id in self._between.items() if task_id in (None, id)), None)
+            if standing is not None:
+                gone = self._between.pop(standing)
+                if not message:
+                    self._single.discard(gone)
+                self._lock.notify_all()
+                return gone
             place = next((n for n, (held, _) in enumerate(self._held) if task_id in (None, held)), None)
             if place is None:
                 return None
             held, start = self._held[place]
             del self._held[place]
             self._busy[held] += 1
+            if message:
+                self._single.add(held)
         start()
         return held
 
@@ -108,9 +144,9 @@ class Gate:
             self._lock.wait(timeout)
 
     def wait_ended(self, task_id: str, timeout: float) -> bool:
-        """Wait until a task that was let go has ended, at most ``timeout`` seconds; false if it has not."""
+        """Wait until a task that was let go has ended, or stands still behind a message; false after ``timeout``."""
         with self._lock:
-            return self._lock.wait_for(lambda: not self._busy[task_id], timeout)
+            return self._lock.wait_for(lambda: not self._busy[task_id] or task_id in self._between.values(), timeout)
 
     def enter(self, task_id: str) -> None:
         """A pool thread begins with a task."""
@@ -128,6 +164,7 @@ class Gate:
                 self._busy[task_id] -= 1
                 if self._busy[task_id] <= 0:
                     del self._busy[task_id]
+                    self._single.discard(task_id)
                 self._lock.notify_all()
 
     def raise_in_running(self, seconds: float = 1.0, only: Collection[str] | None = None) -> tuple[str, ...]:

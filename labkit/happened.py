@@ -160,6 +160,10 @@ def _redelivered(node: Node, fact: Mapping[str, Any]) -> None:
     node.note = "delivered again"
 
 
+def _stranded(node: Node, fact: Mapping[str, Any]) -> None:
+    node.state, node.note = "sent", "its worker was killed before it acknowledged: the broker keeps the message"
+
+
 def _lost(node: Node, fact: Mapping[str, Any]) -> None:
     node.state, node.reason, node.finished = "lost", fact["why"], fact["at"]
 
@@ -176,6 +180,7 @@ _LIVES: Final = {
     "rejected": _rejected,
     "redelivered": _redelivered,
     "doubled": _doubled,
+    "stranded": _stranded,
     "lost": _lost,
 }
 

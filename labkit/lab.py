@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from celery import Celery, _state
+from celery import Celery, _state, signals
 
 from labkit import canvas
 from labkit.borrow import Loan
@@ -84,6 +84,8 @@ class Lab(Pace):
             self.listener.connect()
             self._stack.append(self.listener.disconnect)
             self.gate = Gate(self._over)
+            signals.after_task_publish.connect(self._sent, weak=False)
+            self._stack.append(lambda: signals.after_task_publish.disconnect(self._sent))
             self.guest = Guest(self._told)
             self.guest.come_in()
             self._stack.append(self.guest.leave)
@@ -104,6 +106,9 @@ class Lab(Pace):
         del self.log[:-KEPT_LINES]
         if id is not None:
             self.listener.recording_of(id).add(kind, id, text=text)
+
+    def _sent(self, **_: Any) -> None:
+        self.gate.behind_message()
 
     def _over(self, id: str) -> None:
         self.guest.end_line()
@@ -194,6 +199,8 @@ class Lab(Pace):
 
     def _check(self) -> None:
         self._check_running()
+        if self.faults.broker_away:
+            raise LabError("a fault has stopped the broker. lab.reset() starts it again, lab.faults.start_broker() too.")
         if self.broker is not None and not self.broker.running:
             raise LabError(_GONE.format("broker"))
 

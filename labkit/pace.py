@@ -54,9 +54,10 @@ class Pace:
         self._check()
         self.gate.open()
 
-    def step(self, timeout: float = 5.0) -> list[Fact]:
+    def step(self, timeout: float = 5.0, *, message: bool = False) -> list[Fact]:
         """Release the oldest held task, wait at most ``timeout`` seconds until it has ended, and return what happened.
 
+        With ``message`` it goes as far as the next message it sends, and stands still behind that until the next step.
         Returns an empty list if nothing is held. Raises ``LabError`` if the lab is not paused.
         """
         self._check()
@@ -64,12 +65,12 @@ class Pace:
             raise LabError("the lab is not paused, so there is nothing to step through. Call lab.pause() first.")
         until = time.monotonic() + timeout
         self._quiet(min(until, time.monotonic() + timeout / 2))
-        held = self.gate.held
+        held = (*self.gate.between, *self.gate.held)
         if not held:
             return []
         recording = self.listener.recording_of(held[0])
         before = len(recording.facts)
-        if self.gate.release(held[0]) is not None:
+        if self.gate.release(held[0], message=message) is not None:
             self.gate.wait_ended(held[0], max(timeout / 2, until - time.monotonic()))
             self._quiet(until)
         return recording.facts[before:]

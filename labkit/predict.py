@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from labkit.errors import LabError
+
+
+class _Order:
+    """A button for each item, to be clicked in an order; ``value`` is the items clicked so far.
+
+    Not ``ipywidgets.TagsInput``: it takes no tag in JupyterLab when it begins with none.
+    """
+
+    def __init__(self, items: Sequence[str]) -> None:
+        import ipywidgets  # loads when the first question is shown
+
+        def button(text: str, clicked: Callable[[], None]) -> Any:
+            made = ipywidgets.Button(description=text, layout={"width": "max-content"})
+            made.on_click(lambda _: clicked())
+            return made
+
+        self.buttons = {item: button(item, partial(self._add, item)) for item in items}
+        self.again = button("start over", partial(self._set, []))
+        self._shown = ipywidgets.Label()
+        self.box = ipywidgets.VBox([ipywidgets.HBox([*self.buttons.values(), self.again]), self._shown])
+        self._set([])
+
+    @property
+    def value(self) -> list[str]:
+        return self._value
+
+    @value.setter
+    def value(self, items: Sequence[str]) -> None:
+        self._set(items)
+
+    def _add(self, item: str) -> None:
+        if item not in self._value:
+            self._set([*self._value, item])
+
+    def _set(self, items: Sequence[str]) -> None:
+        self._value = list(items)
+        for item, each in self.buttons.items():
+            # Not disabled: a button that is takes the keyboard's focus away from the notebook.
+            each.button_style = "success" if item in self._value else ""
+        self._shown.value = " → ".join(self._value)
 
 
 class Prediction:
@@ -40,16 +81,15 @@ class Prediction:
 
         if self._widget is None:
             if self.order:
-                self._widget = ipywidgets.TagsInput(value=[], allowed_tags=self.choices, allow_duplicates=False)
+                self._widget = _Order(self.choices)
             else:
                 self._widget = ipywidgets.RadioButtons(
                     options=self.choices, value=None, layout={"width": "max-content"}
                 )
-        items = ", ".join(map(html.escape, self.choices))
-        how = f"<br>Type or pick these in their order: {items}." if self.order else ""
+        how = "<br>Click them in their order." if self.order else ""
         label = ipywidgets.HTML()
         label.value = f"<b>Predict.</b> {html.escape(self.question)}{how}"
-        return ipywidgets.VBox([label, self._widget])
+        return ipywidgets.VBox([label, self._widget.box if self.order else self._widget])
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         bundle: dict[str, Any] = {"text/plain": repr(self)}

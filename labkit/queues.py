@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,6 +92,15 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"{self.waiting}\n{self.unacknowledged}"
+
+
+def bring_back(app: Celery, ids: Collection[str]) -> None:
+    """Put messages that were fetched and not acknowledged back into their queue, as Redis does after hours."""
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        for tag, raw in channel.client.hgetall("unacked").items():
+            if json.loads(raw)[0]["headers"]["id"] in ids:
+                channel.qos.restore_by_tag(tag.decode())
 
 
 def look(app: Celery, names: Iterable[str]) -> Queue:

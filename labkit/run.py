@@ -141,6 +141,8 @@ class Run:
             return
         if not self.lab.running:
             raise LabError("the lab has stopped, so this run will not go on. Call labkit.start() and send it again.")
+        if self.lab.faults.broker_away:
+            return  # somebody stopped it, and may start it again
         self.lab.check_worker()
         self.lab.staff.look_after(self.recording)
 

@@ -177,6 +177,18 @@ class Workers:
             each.told = True
             for recording in recordings:
                 _mourn(recording, each.name, self.lab.app)
+                for id in self.stranded(recording):
+                    recording.add("stranded", id)
+
+    def stranded(self, recording: Recording) -> list[str]:
+        """The ids of messages that a worker which is gone had fetched and not acknowledged."""
+        gate, alive = self.lab.gate, {self.lab.worker.name, *(each.name for each in self.processes if each.alive)}
+        at_work = {fact["id"] for fact in recording.facts if fact["kind"] == "received" and fact["worker"] in alive}
+        try:
+            fetched = {each.id for each in self.lab.queue(*self.queues).unacknowledged}
+        except LabError:  # the broker is gone too, or is none that can be looked into
+            return []
+        return [id for id in recording.open if id in fetched and id not in at_work and id not in gate.running]
 
     def __enter__(self) -> Self:
         return self.start()

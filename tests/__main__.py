@@ -22,7 +22,7 @@ CHECKS: Final = {
     "types": [sys.executable, "-m", "mypy"],
 }
 SUITES: Final = {
-    "tests and doctests": [*PYTEST, "tests", "labkit"],
+    "tests and doctests": [*PYTEST, *"-n2 --dist loadgroup tests labkit".split()],
     "lessons": [*PYTEST, *NBVAL],
 }
 

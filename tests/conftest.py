@@ -8,6 +8,20 @@ import pytest
 from celery import _state
 from playwright.sync_api import Page, sync_playwright
 
+from tests.jupyter import Jupyter
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side the modules are kept whole; all that open a browser are one group, the first and longest."""
+
+    def in_browser(item: pytest.Item) -> bool:
+        return "browser" in item.path.stem or bool({"page", "jupyter"} & set(getattr(item, "fixturenames", ())))
+
+    groups = {item.path: "browser" for item in items if in_browser(item)}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.stem)))
+    items.sort(key=lambda item: item.path not in groups)
+
 
 @pytest.fixture(autouse=True, scope="module")
 def shared_tasks() -> Iterator[None]:
@@ -37,3 +51,10 @@ def screenshots() -> Path:
     folder = Path(__file__).parents[1] / "build" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
+    jupyter = Jupyter(tmp_path_factory.mktemp("jupyter"))
+    yield jupyter
+    jupyter.stop()

@@ -11,7 +11,7 @@ from typing import Final
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from labkit import classroom
 
@@ -55,6 +55,10 @@ class Jupyter:
         notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
         notebook.metadata.kernelspec = classroom.KERNELSPEC
         nbformat.write(notebook, self.folder / f"{name}.ipynb")
+        self.visit(page, name)
+
+    def visit(self, page: Page, name: str) -> None:
+        """Open a notebook that is there."""
         page.set_viewport_size({"width": 1280, "height": 1000})
         page.set_default_timeout(PATIENCE)
         expect.set_options(timeout=PATIENCE)
@@ -82,3 +86,39 @@ def menu(page: Page, *items: str) -> None:
 
 def run_all(page: Page) -> None:
     menu(page, "Run", "Run All Cells")
+
+
+def view(page: Page, place: int = 0) -> Locator:
+    found = page.locator(".labkit").nth(place)
+    found.wait_for()
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def states(view: Locator) -> list[str]:
+    """The states of the boxes, in the order of their numbers."""
+    boxes: list[str] = view.evaluate(
+        """(view) => [...view.querySelectorAll("svg .box")]
+            .sort((one, other) => one.dataset.name.slice(1) - other.dataset.name.slice(1))
+            .map((box) => box.getAttribute("class").split(" ")[1])"""
+    )
+    return boxes
+
+
+def wait_for_states(view: Locator, *expected: str) -> None:
+    until = time.monotonic() + PATIENCE / 1000
+    while states(view) != list(expected):
+        assert time.monotonic() < until, states(view)
+        time.sleep(0.05)
+
+
+def theme(page: Page, name: str) -> None:
+    menu(page, "Settings")
+    page.locator(".lm-Menu-item", has_text=re.compile("^Theme$")).click()
+    menu(page, f"JupyterLab {name}")
+    page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'")
+
+
+def screenshot(page: Page, view: Locator, folder: Path, name: str) -> None:
+    view.scroll_into_view_if_needed()
+    page.screenshot(path=folder / f"{name}.png")

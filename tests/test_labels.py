@@ -1,6 +1,8 @@
+import json
 from typing import Any
 
 import pytest
+from celery import signature
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +51,12 @@ def test_a_long_call_is_cut_in_the_middle() -> None:
     assert len(shown) == CALL
     assert shown.startswith("work(0, 1, 2")
     assert shown.endswith("last=True)")
+
+
+def test_a_signature_that_came_as_a_dict_is_a_call() -> None:
+    arrived = json.loads(json.dumps(signature("tasks.mul", (2,), {"y": 3})))
+    assert call(args=([1], arrived)) == "work([1], tasks.mul(2, y=3))"
+    assert call(args=({"task": "tasks.mul", "args": [2]},)) == "work({'task': 'tasks.mul', 'args': [2]})"
 
 
 def test_the_ellipsis_stands_for_values_to_come() -> None:

@@ -1,7 +1,11 @@
-"""The gate: what nbval does not see. A saved lesson is one clean run, loosens nothing, tells nothing of a machine."""
+"""The gate: what nbval does not see. A saved lesson is one clean run, loosens nothing, tells nothing of a machine.
+
+The appendix (90) is held to the same: what only lessons have, exercises, is checked by their own tests.
+"""
 
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +14,8 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-LESSONS: Final = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS: Final = Path(__file__).parents[1] / "notebooks"
+LESSONS: Final = sorted(NOTEBOOKS.glob("*.ipynb"))
 Rule = Callable[[NotebookNode], Iterator[str]]
 
 MACHINE_PATH: Final = re.compile(
@@ -23,6 +28,10 @@ UUID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-
 NO_ALT: Final = re.compile(r"!\[\s*\]|<img(?![^>]*\balt\s*=\s*[\"'][^\"']+)[^>]*>", re.IGNORECASE)
 COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 WIDGET_VIEW: Final = "application/vnd.jupyter.widget-view+json"
+#: How each pitfall begins: `> **Pitfall · title** (P37)`, and in the brackets its numbers, or whence it is.
+PITFALL: Final = re.compile(r"^> \*\*Pitfall · (?P<title>\S.*?)\*\* \((?P<source>[^()]+)\)$", re.MULTILINE)
+NUMBERS: Final = re.compile(r"P\d+(?:, P\d+)*")
+INDEX_HEAD: Final = ["| Number | Title | Lesson |", "|---|---|---|"]
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -141,6 +150,13 @@ def light_enough_for_the_web(notebook: NotebookNode) -> Iterator[str]:
         yield f"{size / 1e6:.1f} MB"
 
 
+def pitfalls_are_marked_alike(notebook: NotebookNode) -> Iterator[str]:
+    for text in prose(notebook):
+        for line in text.splitlines():
+            if "Pitfall ·" in line and not PITFALL.match(line):
+                yield line
+
+
 def no_times_and_no_dead_widgets(notebook: NotebookNode) -> Iterator[str]:
     if "widgets" in notebook.metadata:
         yield "widget state"
@@ -166,6 +182,7 @@ RULES: Final[list[Rule]] = [
     solutions_are_folded,
     cells_are_short,
     light_enough_for_the_web,
+    pitfalls_are_marked_alike,
     no_times_and_no_dead_widgets,
 ]
 
@@ -190,6 +207,47 @@ def test_lesson_is_a_valid_notebook(path: Path) -> None:
     nbformat.validate(notebook)
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
+
+
+def index_of_pitfalls(notebooks: Iterable[tuple[str, NotebookNode]]) -> list[str]:
+    """The lines of the table in ``notebooks/README.md``: the pitfalls by number, at the end those that have none."""
+    rows = []
+    for lesson, notebook in notebooks:
+        for found in PITFALL.finditer("\n".join(prose(notebook))):
+            numbered = NUMBERS.fullmatch(found["source"])
+            first = int(numbered[0].partition(",")[0][1:]) if numbered else sys.maxsize
+            title = found["title"].replace("|", r"\|")
+            rows.append((first, lesson, f"| {numbered[0] if numbered else '–'} | {title} | {lesson} |"))
+    return [line for *_, line in sorted(rows, key=lambda row: row[:2])]
+
+
+def test_readme_lists_the_pitfalls_there_are() -> None:
+    notebooks = ((path.stem[:2], nbformat.read(path, as_version=4)) for path in LESSONS)
+    expected = [*INDEX_HEAD, *index_of_pitfalls(notebooks)]
+    readme = (NOTEBOOKS / "README.md").read_text(encoding="utf-8")
+    _, _, section = readme.partition("\n## Pitfalls\n")
+    table = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("|")]
+    if table != expected:
+        lines = "\n".join(expected)
+        pytest.fail(f"Under “Pitfalls” in notebooks/README.md belong these lines:\n\n{lines}\n", pytrace=False)
+
+
+def test_pitfalls_are_listed_by_number_those_without_one_last() -> None:
+    early, late = (
+        lesson(*(new_markdown_cell(f"> **Pitfall · {title}** ({source})\n\nWhy.") for title, source in boxes))
+        for boxes in (
+            [("Ten", "P10"), ("`a | b`", "seen in real projects"), ("Two", "P2")],
+            [("Three", "P3, P11"), ("Two again", "P2"), ("Beside", "beside P2")],
+        )
+    )
+    assert index_of_pitfalls([("04", early), ("05", late)]) == [
+        "| P2 | Two | 04 |",
+        "| P2 | Two again | 05 |",
+        "| P3, P11 | Three | 05 |",
+        "| P10 | Ten | 04 |",
+        r"| – | `a \| b` | 04 |",
+        "| – | Beside | 05 |",
+    ]
 
 
 # What follows shows that each rule can fail.
@@ -223,6 +281,7 @@ ID: Final = "12345678-1234-1234-1234-123456789abc"
 
 GOOD: Final = lesson(
     new_markdown_cell("# A lesson\nSee ../work/01.ipynb, and/or/tmp.\n![A chain of three](images/chain.svg)"),
+    new_markdown_cell("Why.\n\n> **Pitfall · Waiting** (P34, P35)\n\n> **Pitfall · `a | b`** (seen in real projects)"),
     code("add.delay(1, 1).id", [text_output(f"'{ID}'")]),
     code("   ", count=None),
     code("fail()", [error(ID * 4)], 2, tags=["raises-exception"]),
@@ -264,6 +323,9 @@ BAD: Final[list[tuple[Rule, NotebookNode]]] = [
     (cells_are_short, lesson(code("x = 1\n" * 26))),
     (cells_are_short, lesson(code(outputs=[printed("x\n" * 41)]))),
     (light_enough_for_the_web, lesson(code(outputs=[text_output("x" * 1_600_000)]))),
+    (pitfalls_are_marked_alike, lesson(new_markdown_cell("> **Pitfall · Waiting**\n\nWhy."))),
+    (pitfalls_are_marked_alike, lesson(new_markdown_cell("**Pitfall · Waiting** (P34)"))),
+    (pitfalls_are_marked_alike, lesson(new_markdown_cell("> **Pitfall · Waiting** (P34): why"))),
     (no_times_and_no_dead_widgets, lesson(code(execution={"iopub.status.busy": "now"}))),
     (no_times_and_no_dead_widgets, lesson(widgets={})),
     (

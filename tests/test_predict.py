@@ -54,6 +54,22 @@ def test_an_order_is_compared_item_by_item(in_what_order: Prediction) -> None:
     assert not in_what_order.against("bac").right
 
 
+def test_an_order_is_made_by_clicking(in_what_order: Prediction) -> None:
+    in_what_order._control()
+    order = in_what_order._widget
+    order.again.click()
+    assert order.value == []
+    for item in ("c", "a", "c"):
+        order.buttons[item].click()
+    assert in_what_order.answer == ["c", "a"]
+    assert [item for item, button in order.buttons.items() if button.button_style] == ["a", "c"]
+    assert order._shown.value == "c → a"
+    order.again.click()
+    assert order.value == []
+    assert in_what_order.against("abc").predicted is None
+    assert not any(button.button_style or button.disabled for button in order.buttons.values())
+
+
 def test_a_choice_survives_being_shown_again(which: Prediction) -> None:
     which._control()
     which._widget.value = "second"

@@ -28,6 +28,11 @@ def add(x: float, y: float) -> float:
     return x + y
 
 
+@app.task(name="runs.set_of", shared=False)
+def set_of(*numbers: float) -> set[float]:
+    return set(numbers)  # no JSON
+
+
 @app.task(name="runs.total", shared=False)
 def total(numbers: list[float]) -> float:
     return sum(numbers)
@@ -274,6 +279,13 @@ def test_messages_come_in_the_order_of_the_canvas(lab: labkit.Lab) -> None:
         assert [message.id for message in run.messages] == ids
     first = run.messages[0]
     assert (first.task, first.args, first.queue) == ("runs.add", (1, 1), "celery")
+
+
+def test_what_could_not_be_sent_is_no_message(lab: labkit.Lab) -> None:
+    run = labkit.run(set_of.s(1, 2) | total.s())
+    run.wait(timeout=10)
+    assert run.graph.node("#2").state == "never ran"
+    assert [message.task for message in run.messages] == ["runs.set_of"]
 
 
 def test_the_messages_of_retries_come_after_the_first(lab: labkit.Lab) -> None:

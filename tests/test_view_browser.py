@@ -2,17 +2,16 @@
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import nbformat
 import pytest
 from celery import Celery, chord
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 import labkit
-from tests.jupyter import PATIENCE, Jupyter, menu, ready, run_all
+from tests.jupyter import PATIENCE, Jupyter, menu, ready, run_all, screenshot, states, theme, view, wait_for_states
 
 SETUP = """
 import pathlib, time
@@ -60,49 +59,6 @@ def xsum(numbers: list[int]) -> int:
 def fail(x: int) -> None:
     """Fail."""
     raise ValueError("no <b>good</b>")
-
-
-@pytest.fixture(scope="module")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
-    jupyter = Jupyter(tmp_path_factory.mktemp("jupyter"))
-    yield jupyter
-    jupyter.stop()
-
-
-def view(page: Page, place: int = 0) -> Locator:
-    found = page.locator(".labkit").nth(place)
-    found.wait_for()
-    found.scroll_into_view_if_needed()
-    return found
-
-
-def states(view: Locator) -> list[str]:
-    """The states of the boxes, in the order of their numbers."""
-    boxes: list[str] = view.evaluate(
-        """(view) => [...view.querySelectorAll("svg .box")]
-            .sort((one, other) => one.dataset.name.slice(1) - other.dataset.name.slice(1))
-            .map((box) => box.getAttribute("class").split(" ")[1])"""
-    )
-    return boxes
-
-
-def wait_for_states(view: Locator, *expected: str) -> None:
-    until = time.monotonic() + PATIENCE / 1000
-    while states(view) != list(expected):
-        assert time.monotonic() < until, states(view)
-        time.sleep(0.05)
-
-
-def theme(page: Page, name: str) -> None:
-    menu(page, "Settings")
-    page.locator(".lm-Menu-item", has_text=re.compile("^Theme$")).click()
-    menu(page, f"JupyterLab {name}")
-    page.wait_for_function(f"document.body.dataset.jpThemeLight === '{str(name == 'Light').lower()}'")
-
-
-def screenshot(page: Page, view: Locator, folder: Path, name: str) -> None:
-    view.scroll_into_view_if_needed()
-    page.screenshot(path=folder / f"{name}.png")
 
 
 def test_it_is_live_and_its_buttons_reach_the_lab_while_a_cell_awaits(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime
 from typing import Any, Final
 
 from celery import group
@@ -13,8 +15,8 @@ from labkit.run import Run
 
 #: Countdowns of the pieces of 01.1 in the check, in seconds: the same order as in the lesson.
 _COUNTDOWNS: Final = {"A": 0.45, "B": None, "C": 0.3, "D": 0.15, "E": 0.6}
-#: How much earlier than asked for a task may seem to start: clocks are read at both ends.
-_EARLY: Final = 0.03
+#: How far two clocks may be apart, in seconds.
+_ROUNDING: Final = 0.02
 
 
 def _signature(trial: Trial, answer: Any) -> Signature:
@@ -36,9 +38,20 @@ def _signatures(trial: Trial, answer: Any, many: int, each: str) -> list[Signatu
     return [_signature(trial, one) for one in answer]
 
 
-def _waits(run: Run) -> list[float]:
-    """How many seconds lay between sending and starting, for each task."""
-    return [(node.started or 0.0) - (node.sent or 0.0) for node in run.graph.nodes.values()]
+def _dues(run: Run) -> list[float | None]:
+    """When each message of a run is due (seconds since the epoch), ``None`` for at once: its ``eta``.
+
+    What lies between sending and starting is no measure: a busy machine can hold up either.
+    """
+    etas = [message.headers.get("eta") for message in run.messages]
+    return [datetime.fromisoformat(eta).timestamp() if eta else None for eta in etas]
+
+
+def _expect_held(trial: Trial, run: Run) -> None:
+    """Refuse the answer if a task started before it was due."""
+    for node, due in zip(run.graph.nodes.values(), _dues(run), strict=True):
+        early = due is not None and (node.started or 0.0) < due - _ROUNDING
+        trial.expect(not early, "it starts when it is due", "not before its countdown", "it started before that")
 
 
 @exercise(
@@ -57,7 +70,8 @@ def read_the_options(answer: Any, trial: Trial) -> None:
 
     numbers = dict(zip(_COUNTDOWNS, trial.random.sample(range(10, 99), len(_COUNTDOWNS)), strict=True))
     pieces: list[Signature] = []
-    for letter in sorted(_COUNTDOWNS, key=lambda letter: -(_COUNTDOWNS[letter] or 0)):
+    # The longest countdown last: what is sent later is due later then, however long the sending takes.
+    for letter in sorted(_COUNTDOWNS, key=lambda letter: _COUNTDOWNS[letter] or 0):
         piece = trial.lab.app.signature("tasks.ident", (letter + str(numbers[letter]),))
         seconds = _COUNTDOWNS[letter]
         pieces.append(piece.set(countdown=seconds) if seconds else piece)
@@ -79,20 +93,19 @@ def an_option_of_its_own(answer: Any, trial: Trial) -> None:
     """One message to ``tasks.mul`` that starts 0.2 s after it was sent."""
     for _ in range(2):
         x, y = trial.random.randint(10, 99), trial.random.randint(10, 99)
-        run = trial.run(_signature(trial, trial.call(answer, x, y)))
+        built = _signature(trial, trial.call(answer, x, y))
+        before = time.time()
+        run = trial.run(built)
         trial.expect(len(run.messages) == 1, "it is one message", 1, len(run.messages))
         trial.expect_value(run, x * y, f"{x} and {y}")
         name = run.messages[0].task
         trial.expect(name == "tasks.mul", "the message is for tasks.mul", "tasks.mul", name)
-        [waited] = _waits(run)
-        happened = "it started before that" if waited < 0.2 - _EARLY else "it started much later"
-        trial.expect(
-            0.2 - _EARLY <= waited < 1.2,
-            "it starts 0.2 s after it was sent",
-            "a countdown of 0.2",
-            happened,
-            got=run.plan,
-        )
+        [due] = _dues(run)
+        waits = 0.0 if due is None else due - before
+        happened = "it started before that" if waits < 0.2 - _ROUNDING else "it started much later"
+        right = 0.2 - _ROUNDING <= waits < 1.2
+        trial.expect(right, "it starts 0.2 s after it was sent", "a countdown of 0.2", happened, got=run.plan)
+        _expect_held(trial, run)
 
 
 @exercise(
@@ -160,6 +173,8 @@ def left_as_it_was(answer: Any, trial: Trial) -> None:
         trial.expect(apart, "they are signatures of their own", f"{len(found)} of them", "the same one again")
         run = trial.run(group(found))
         trial.expect_value(run, [x + y] * len(found), f"add({x}, {y})")
-        for place, (waited, seconds) in enumerate(zip(_waits(run), countdowns, strict=True), 1):
-            right = seconds - _EARLY <= waited
-            trial.expect(right, f"number {place} waits for its countdown", f"{seconds} s", "it started before that")
+        _expect_held(trial, run)
+        planned = [node.options.get("countdown") for node in run.plan.nodes.values()]
+        for place, (seconds, wanted) in enumerate(zip(planned, countdowns, strict=True), 1):
+            happened = "none" if seconds is None else f"{seconds} s"
+            trial.expect(seconds == wanted, f"number {place} waits for its countdown", f"{wanted} s", happened)

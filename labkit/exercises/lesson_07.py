@@ -26,10 +26,12 @@ def _before(graph: Graph, node: Node) -> list[Node]:
 
 
 def _build(trial: Trial, answer: Any, given: Any) -> Any:
-    """What the learner's function returns; a signature can be called too, but that would send it."""
+    """What the learner's function returns, an unfilled ``...`` told as such; calling a signature would send it."""
     if isinstance(answer, dict):
         trial.refuse("the answer is a function", "a function that returns a canvas, made with def", "a canvas")
-    return trial.call(answer, given)
+    built = trial.call(answer, given)
+    trial.expect(built is not ..., "there is no answer yet", "your own code in place of ...")
+    return built
 
 
 def _calls(run: Run) -> str:

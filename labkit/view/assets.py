@@ -12,8 +12,8 @@ from labkit.theme import THEMES
 
 #: In this order: each uses those before it.
 SCRIPTS: Final = (
-    *("fold", "meaning", "player", "drawing", "sheet", "timeline", "queue"),
-    *("bar", "panel", "speech", "kernel", "saved", "view"),
+    *("lives", "fold", "meaning", "player", "drawing", "sheet", "timeline", "queue"),
+    *("bar", "panel", "speech", "kernel", "saved", "pace", "view", "entry"),
 )
 _HERE: Final = Path(__file__).parent
 _IMPORT: Final = re.compile(r'^import [^;]*? from "\./\w+\.js";\n', re.MULTILINE)

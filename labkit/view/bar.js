@@ -1,8 +1,9 @@
 // The bar of buttons: for the lab while a run goes on, for the record at any time.
 
 const FAULTS = [
-  ["lose", "lose its next message"], ["twice", "deliver its next message twice"], ["fail", "make its next call fail"],
-  ["kill", "kill the worker that runs it"], ["stop broker", "stop the broker"], ["start broker", "start the broker again"],
+  ["lose", "lose its next messages"], ["twice", "deliver its next messages twice"], ["fail", "make its next calls fail"],
+  ["kill before", "kill its worker before it acknowledges"], ["kill after", "kill its worker once it has acknowledged"],
+  ["kill middle", "kill its worker in the middle"], ["stop broker", "stop the broker"], ["start broker", "start the broker again"],
   ["slow backend", "slow the backend by 0.5 s"], ["undo", "undo all faults"],
 ];
 
@@ -49,7 +50,7 @@ export function button(name, text, title, pressed) {
   return made;
 }
 
-/** `on` holds what each control does: live, back, go, step, forward, speed(times), slow(seconds), fault(name, task). */
+/** `on` holds what each control does: live, back, go, step, forward, speed(times), slow(seconds), fault(name, task, times). */
 export class Bar {
   constructor(on) {
     this.on = on;
@@ -57,8 +58,8 @@ export class Bar {
     this.mode = button("mode", "", "to what happens now", on.live);
     this.back = button("back", "", "back by one message or fact (←)", on.back);
     this.go = button("go", "", "play or pause (space)", on.go);
-    this.next = button("next", "", "on by one task", on.step);
-    this.message = button("message", "", "on by one message or fact (→)", on.forward);
+    this.next = button("next", "", "on by one task (S)", on.step);
+    this.message = button("message", "", "on by one message: live, to the next that is sent (→)", on.forward);
     label(this.back, "back", "");
     label(this.message, "forward", "");
     label(this.next, "next", "Step");
@@ -78,10 +79,13 @@ export class Bar {
     this.menu = element("details", "faults");
     const panel = element("div", "menu");
     this.target = element("select", "", "", { "aria-label": "the task that a fault is for" });
-    panel.append(this.target);
+    this.times = element("input", "times", "", { type: "number", min: "1", max: "99", value: "1", "aria-label": "how often" });
+    const often = element("label", "often", "how often");
+    often.append(this.times);
+    panel.append(this.target, often);
     for (const [fault, text] of FAULTS) {
       panel.append(button("fault", text, text, () => {
-        this.on.fault(fault, this.target.value);
+        this.on.fault(fault, this.target.value, Math.max(1, Math.min(99, Math.round(this.times.value) || 1)));
         this.menu.open = false;
         this.menu.firstChild.focus();
       }));
@@ -106,7 +110,7 @@ export class Bar {
     this.mode.disabled = live || over;
     label(this.go, paused ? "play" : "pause", paused ? (live ? "Resume" : "Play") : "Pause");
     this.next.disabled = live && !paused;
-    this.message.disabled = live;
+    this.message.disabled = live && !paused;
     this.back.disabled = cursor === 0;
     this.speed.label.hidden = live;
     this.slow.label.hidden = !live;

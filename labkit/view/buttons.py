@@ -17,8 +17,9 @@ class Buttons:
 
     def __init__(self, run: Any, tell: Callable[[dict[str, Any]], None]) -> None:
         self._run, self._tell = run, tell
-        self._steps = 0
+        self._steps: list[bool] = []
         self._lock = threading.Lock()
+        self._faulty = threading.Lock()
 
     def state(self) -> dict[str, Any]:
         """What the buttons show."""
@@ -40,40 +41,43 @@ class Buttons:
             case {"do": "resume"}:
                 lab.resume()
             case {"do": "step"}:
-                return self._step()
+                return self._step(asked.get("message") is True)
             case {"do": "slow", "seconds": int() | float() as seconds}:
                 lab.slow(min(SLOWEST, seconds))
             case {"do": "why", "name": str(name)}:
                 threading.Thread(target=self._why, args=(name,), name="labkit why", daemon=True).start()
             case {"do": "fault", "fault": str(fault), "task": str(task)}:
-                return self._fault(fault, task)
+                times = asked.get("times", 1)
+                if not isinstance(times, int) or not 1 <= times <= 99:
+                    raise LabError("how often is a whole number from 1 to 99.")
+                return self._fault(fault, task, times)
             case _:
                 raise LabError("the view asked for something that this labkit does not know.")
         return {}
 
-    def _step(self) -> dict[str, Any]:
+    def _step(self, message: bool) -> dict[str, Any]:
         if not self._run.lab.paused:
             raise LabError("the lab is not paused, so there is nothing to step through.")
         with self._lock:
-            self._steps += 1
-            if self._steps == 1:
+            self._steps.append(message)
+            if len(self._steps) == 1:
                 threading.Thread(target=self._stepping, name="labkit step", daemon=True).start()
         return {}
 
     def _stepping(self) -> None:
         """One step after the other, until as many were made as were asked for."""
-        left = 1
-        while left:
+        while True:
             said: dict[str, Any] = {}
             try:
-                if not self._run.lab.step():
+                if not self._run.lab.step(message=self._steps[0]):
                     said["refused"] = "nothing is held: no task waits to be run."
             except LabError as error:
                 said["refused"] = str(error)
             self._tell({**said, "lab": self.state(), "stepped": True})
             with self._lock:
-                self._steps -= 1
-                left = self._steps
+                self._steps.pop(0)
+                if not self._steps:
+                    return
 
     def _why(self, name: str) -> None:
         try:
@@ -82,36 +86,46 @@ class Buttons:
         except LabError as error:
             self._tell({"why": name, "sentences": [], "refused": str(error)})
 
-    def _fault(self, fault: str, task: str) -> dict[str, Any]:
-        faults = self._run.lab.faults
-        if not self._run.lab.running:
+    def _fault(self, fault: str, task: str, times: int) -> dict[str, Any]:
+        lab = self._run.lab
+        if not lab.running:
             raise LabError("the lab has stopped. Start it again: lab = labkit.start()")
-        match fault:
-            case "lose":
-                faults.lose(task)
-            case "twice":
-                faults.deliver_twice(task)
-            case "fail":
-                faults.fail(task)
-            case "kill":
-                threading.Thread(target=self._kill, args=(task,), name="labkit kill", daemon=True).start()
-                return {"said": "a worker process is being started; the next call kills it."}
-            case "stop broker":
-                faults.stop_broker()
-            case "start broker":
-                faults.start_broker()
-            case "slow backend":
+        faults = lab.faults
+        match fault.split():
+            case ["lose"]:
+                faults.lose(task, times)
+            case ["twice"]:
+                faults.deliver_twice(task, times)
+            case ["fail"]:
+                faults.fail(task, times)
+            case ["slow", "backend"]:
                 faults.slow_backend(0.5)
-            case "undo":
-                faults.reset()
+            case ["kill", "before" | "after" | "middle" as when]:
+                self._later(lambda: faults.kill_worker(task, when).start(), f"ready: the next call of {task} kills it.")
+                return {"said": "a worker process is being started …"}
+            case ["stop", "broker"]:
+                self._later(faults.stop_broker)
+                return {}
+            case ["start", "broker"]:
+                self._later(faults.start_broker)
+                return {}
+            case ["undo"]:
+                self._later(faults.reset)
+                return {}
             case _:
                 raise LabError(f"there is no fault {fault!r}.")
-        return {
-            "said": str(self._run.lab.log[-1]) if self._run.lab.log and fault != "undo" else "all faults are undone"
-        }
+        return {"said": str(lab.log[-1])}
 
-    def _kill(self, task: str) -> None:
-        try:
-            self._run.lab.faults.kill_worker(task).__enter__()
-        except Exception as error:  # told to whoever pressed the button, in the page
-            self._tell({"refused": str(error)})
+    def _later(self, act: Callable[[], object], done: str = "") -> None:
+        """Do what takes its time, one after the other, beside the kernel's loop; then say what was done."""
+
+        def work() -> None:
+            try:
+                with self._faulty:
+                    act()
+                    said = {"said": done or str(self._run.lab.log[-1])}
+            except Exception as error:  # told to whoever pressed the button, in the page
+                said = {"refused": str(error)}
+            self._tell({**said, "lab": self.state()})
+
+        threading.Thread(target=work, name="labkit fault", daemon=True).start()

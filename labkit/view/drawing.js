@@ -21,6 +21,11 @@ export function cutTo(text, width, size) {
   return "…";
 }
 
+/** 1234567 as "1,234,567". */
+function grouped(number) {
+  return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
 function numbersIn(path) {
   const found = path.getAttribute("d").match(/-?[\d.]+/g).map(Number);
   const xs = found.filter((_, place) => place % 2 === 0);
@@ -63,6 +68,7 @@ export class Drawing {
     this.scale = 1;
     this.at = [0, 0];
     this.moved = false;
+    this.room = [700, 280]; // until the view's observer tells
     this.pan();
   }
 
@@ -133,12 +139,13 @@ export class Drawing {
 
   key(event, box) {
     if (event.key === "Enter") this.press(box);
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    else if (!event.shiftKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       const next = this.boxes[this.boxes.indexOf(box) + (event.key === "ArrowDown" ? 1 : -1)];
       if (!next) return;
       box.group.setAttribute("tabindex", "-1");
       next.group.setAttribute("tabindex", "0");
-      next.group.focus();
+      next.group.focus({ preventScroll: true });
+      this.reveal(next.group);
     } else return;
     event.preventDefault();
     event.stopPropagation();
@@ -184,7 +191,7 @@ export class Drawing {
   showStack(box, fold) {
     const { nodes, numbers, stack } = box.told;
     const counted = fold.counts(nodes);
-    const said = Object.keys(GLYPHS).filter((state) => counted[state]).map((state) => `${GLYPHS[state]} ${counted[state].toLocaleString("en")}`);
+    const said = Object.keys(GLYPHS).filter((state) => counted[state]).map((state) => `${GLYPHS[state]} ${grouped(counted[state])}`);
     const shown = said.join();
     if (shown === box.shown) return;
     box.shown = shown;
@@ -211,7 +218,7 @@ export class Drawing {
     const parts = this.parts[place];
     const done = parts.filter((part) => part.every((each) => fold.nodes[each].state === "succeeded")).length;
     const began = parts.some((part) => part.some((each) => fold.nodes[each].state !== "planned"));
-    const calls = ["map", "starmap", "chunks"].includes(kind) ? " calls" : "";
+    const calls = ["map", "starmap", "chunks"].includes(kind) ? (parts.length === 1 ? " call" : " calls") : "";
     const text = kind === "replaced" ? kind : `${kind} · ${began ? `${done} of ` : ""}${parts.length}${calls}`;
     if (title && title.textContent !== text) title.textContent = text;
     const first = this.shape.nodes.length;
@@ -254,9 +261,26 @@ export class Drawing {
     }, { passive: false });
   }
 
-  zoom(by, around = [this.host.clientWidth / 2, this.host.clientHeight / 2]) {
+  zoom(by, around = this.room.map((each) => each / 2)) {
     const scale = Math.max(0.1, Math.min(4, this.scale * by));
     this.place(scale, this.at.map((each, axis) => around[axis] - ((around[axis] - each) * scale) / this.scale));
+  }
+
+  /** By keyboard: `+`, `-` and `0` zoom and fit, shift and an arrow pans. Whether `event` was one of these. */
+  moves(event) {
+    const by = event.shiftKey && { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
+    if (by) this.place(this.scale, this.at.map((each, axis) => each + by[axis]));
+    else if (event.key === "+" || event.key === "-") this.zoom(event.key === "+" ? 1.3 : 1 / 1.3);
+    else if (event.key === "0") this.fit();
+    else return false;
+    return true;
+  }
+
+  /** Pan as far as needed to see all of `group`. */
+  reveal(group) {
+    const [box, room] = [group, this.host].map((each) => each.getBoundingClientRect());
+    const by = [["left", "right"], ["top", "bottom"]].map(([low, high]) => Math.max(0, room[low] - box[low]) - Math.max(0, box[high] - room[high]));
+    if (by.some(Boolean)) this.place(this.scale, this.at.map((each, axis) => each + by[axis]));
   }
 
   place(scale, at) {
@@ -268,10 +292,16 @@ export class Drawing {
 
   /** The whole drawing, not enlarged. */
   fit() {
-    const room = [this.host.clientWidth || 700, this.host.clientHeight || 280];
     if (!this.size) return;
-    const scale = Math.min(1.15, room[0] / this.size[0], room[1] / this.size[1]);
-    this.place(scale, room.map((each, axis) => Math.max(0, (each - this.size[axis] * scale) / 2)));
+    const scale = Math.min(1.15, ...this.room.map((each, axis) => each / this.size[axis]));
+    this.place(scale, this.room.map((each, axis) => Math.max(0, (each - this.size[axis] * scale) / 2)));
     this.moved = false;
+  }
+
+  /** The room that the page has for the drawing is another. */
+  resize({ width, height }) {
+    if (!width || !height) return;
+    this.room = [width, height];
+    if (!this.moved) this.fit();
   }
 }

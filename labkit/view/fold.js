@@ -1,5 +1,7 @@
 // Facts folded onto a shape: the state of every node after any number of facts. The same as labkit/happened.py.
 
+import { LIVES } from "./lives.js";
+
 export const GLYPHS = {
   planned: "○", sent: "◔", received: "◑", running: "▶", retrying: "↻", succeeded: "✓", failed: "✗",
   revoked: "⊖", rejected: "⊗", lost: "⚡", "never ran": "⊘", unknown: "?",
@@ -10,75 +12,6 @@ const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "ne
 const DID = {
   failed: "failed", revoked: "was revoked", rejected: "ended without a result", lost: "was lost",
   "never ran": "did not run",
-};
-
-const AGAIN = "it was delivered once more before this run had ended";
-
-function stop(node, fact, why = null) {
-  node.finished = fact.at;
-  const last = node.attempts.at(-1);
-  if (last) {
-    last.why = why;
-    last.seconds = Math.max(0, fact.at - last.at);
-  }
-}
-
-const LIVES = {
-  received(node, fact) {
-    node.received ??= fact.at;
-    node.worker = fact.worker ?? node.worker;
-    if (node.state === "planned" || node.state === "sent") node.state = "received";
-  },
-  started(node, fact) {
-    const last = node.attempts.at(-1);
-    if (last && last.seconds === null) {
-      last.why = AGAIN;
-      if (!(node.note ?? "ran").endsWith("so")) node.note = `ran ${node.attempts.length + 1} times`;
-    }
-    node.started ??= fact.at;
-    node.attempts.push({ at: fact.at, why: null, seconds: null, delay: null });
-    node.worker = node.worker ?? fact.worker;
-    node.state = "running";
-  },
-  succeeded(node, fact) {
-    stop(node, fact);
-    Object.assign(node, { state: "succeeded", value: fact.value ?? null, items: fact.items ?? null, error: null });
-  },
-  failed(node, fact) {
-    stop(node, fact);
-    Object.assign(node, { state: "failed", error: fact.error ?? null, note: fact.note ?? node.note });
-  },
-  retried(node, fact) {
-    stop(node, fact, fact.error ?? null);
-    const last = node.attempts.at(-1);
-    if (last) last.delay = fact.delay ?? null;
-    Object.assign(node, { state: "retrying", finished: null });
-  },
-  ended(node, fact) {
-    stop(node, fact);
-    node.state = "rejected";
-    node.reason = `raised ${fact.state === "IGNORED" ? "Ignore" : "Reject"}, so it ended without a result`;
-    if (fact.requeued) Object.assign(node, { state: "sent", reason: null, note: "rejected, and back in the queue" });
-  },
-  revoked(node, fact) {
-    Object.assign(node, { state: "revoked", finished: fact.at, reason: fact.why ?? null });
-  },
-  unregistered(node, fact) {
-    Object.assign(node, { state: "failed", finished: fact.at, note: "no worker knows this task" });
-    node.error = `NotRegistered: '${node.name}'`;
-  },
-  rejected(node, fact) {
-    Object.assign(node, { state: "rejected", finished: fact.at, reason: fact.why ?? null });
-  },
-  redelivered(node) {
-    node.note = "delivered again";
-  },
-  doubled(node) {
-    node.note = "its message was delivered twice: a fault made it so";
-  },
-  lost(node, fact) {
-    Object.assign(node, { state: "lost", finished: fact.at, reason: fact.why ?? null });
-  },
 };
 
 /** The facts of one workflow in the order of their times, and where each stands in it. */
@@ -138,6 +71,7 @@ export class Fold {
     this.cursor = 0;
     this.base = shape.nodes.map((told, index) => this.fresh(told, index));
     this.nodes = this.base.map((node) => ({ ...node, attempts: [] }));
+    this.unplanned = this.base.filter(({ index }) => (shape.nodes[index].born ?? -1) >= 0).map(({ index }) => index);
     this.byTask = new Map();
     this.inline = new Map();
     shape.nodes.forEach((told, index) => {
@@ -148,6 +82,7 @@ export class Fold {
     for (const edge of shape.edges) this.push(this.incoming, edge[1], edge);
     this.first = shape.nodes.length;
     this.leaves = shape.frames.map((_, place) => this.inside(this.first + place));
+    this.before = new Map();
     this.maps = shape.frames.filter((frame) => frame.kind === "map" || frame.kind === "starmap");
     this.update(new Set(), 0);
   }
@@ -173,7 +108,7 @@ export class Fold {
   /** Fold the first `cursor` facts. `changed`: from this place on the facts are others than before. */
   seek(cursor, changed = Infinity) {
     const from = Math.min(cursor, this.cursor, changed);
-    const until = Math.max(cursor, this.cursor);
+    const until = changed < this.cursor ? this.facts.length : Math.max(cursor, this.cursor);
     const touched = new Set();
     for (let place = from; place < Math.min(until, this.facts.length); place += 1) {
       const { task } = this.facts.sorted[place];
@@ -184,10 +119,9 @@ export class Fold {
   }
 
   update(touched) {
-    for (const node of this.nodes) {
-      const { born } = this.shape.nodes[node.index];
-      const fact = born === undefined ? null : this.facts.arrived[born];
-      node.present = born === undefined || born < 0 || (fact !== undefined && fact.place < this.cursor);
+    for (const index of this.unplanned) {
+      const fact = this.facts.arrived[this.shape.nodes[index].born];
+      this.nodes[index].present = fact !== undefined && fact.place < this.cursor;
     }
     for (const task of touched) this.task(task);
     this.conclude();
@@ -278,16 +212,25 @@ export class Fold {
   }
 
   sources(source) {
-    if (source < this.first) return this.nodes[source].present ? [this.nodes[source]] : [];
+    if (source < this.first) return [source];
     const into = (this.incoming.get(source) ?? []).map((edge) => edge[0]).filter((each) => each < this.first);
-    const found = into.length ? into : this.leaves[source - this.first];
-    return found.map((each) => this.nodes[each]).filter((node) => node.present);
+    return into.length ? into : this.leaves[source - this.first];
+  }
+
+  /** What a node waits for, each with the kind of its edge: thousands for a chord's body, so worked out once. */
+  awaited(index) {
+    if (!this.before.has(index)) {
+      const into = this.incoming.get(index) ?? [];
+      this.before.set(index, into.flatMap(([source, , kind]) => this.sources(source).map((each) => [kind, each])));
+    }
+    return this.before.get(index);
   }
 
   whyNot(node) {
-    const sources = (this.incoming.get(node.index) ?? []).flatMap(([source, , kind]) =>
-      this.sources(source).map((each) => [kind, each]),
-    );
+    const sources = [];
+    for (const [kind, index] of this.awaited(node.index)) {
+      if (this.nodes[index].present) sources.push([kind, this.nodes[index]]);
+    }
     if (!sources.length) return null;
     if (sources[0][0] === "errback") return this.errbackNotCalled(sources.map(([, source]) => source));
     for (const [kind, source] of sources) {

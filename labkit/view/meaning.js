@@ -48,6 +48,8 @@ export function meaning(fact, fold, before = null) {
       return `${name} is lost: ${fact.why}.${lost(fold, before)}`;
     case "doubled":
       return `The message of ${name} was delivered twice: a fault made it so.`;
+    case "stranded":
+      return `The worker of ${name} was killed before it acknowledged: the broker keeps the message, and delivers it again.`;
     case "redelivered":
       return `The message of ${name} was delivered again.`;
     case "errback":

@@ -23,10 +23,10 @@ export function places(fold) {
 /** The column at the right: the queue with its front at the bottom, and the worker's shelf below it. */
 export class Queue {
   constructor(host, chosen) {
-    this.host = host;
-    this.chosen = chosen;
-    this.shown = "";
     this.parts = {};
+    host.addEventListener("click", ({ target }) => {
+      if (target.dataset?.node) chosen(Number(target.dataset.node));
+    });
     for (const [name, title] of [["waiting", "queue"], ["fetched", "fetched, not acknowledged"], ["running", "running"]]) {
       const part = document.createElement("section");
       const head = document.createElement("h4");
@@ -36,35 +36,31 @@ export class Queue {
       part.append(head, list);
       part.className = `part ${name}-part`;
       host.append(part);
-      this.parts[name] = { count: head.lastChild, list };
+      this.parts[name] = { count: head.lastChild, list, boxes: [], shown: "" };
     }
   }
 
   show(fold) {
-    const lying = places(fold);
-    const shown = Object.values(lying).map((nodes) => nodes.map((node) => node.index + node.state).join()).join("|");
-    if (shown === this.shown) return;
-    this.shown = shown;
-    for (const [name, nodes] of Object.entries(lying)) {
-      const { count, list } = this.parts[name];
-      count.textContent = nodes.length ? nodes.length : "";
-      const boxes = nodes.slice(0, MOST).map((node) => this.box(node));
-      if (nodes.length > MOST) {
-        const more = document.createElement("li");
-        more.className = "more";
-        more.textContent = `+ ${nodes.length - MOST}`;
-        boxes.push(more);
-      }
-      list.replaceChildren(...boxes);
-    }
+    for (const [name, nodes] of Object.entries(places(fold))) this.fill(this.parts[name], nodes);
   }
 
-  box(node) {
-    const box = document.createElement("li");
-    box.className = node.state.replace(" ", "-");
-    box.textContent = `${GLYPHS[node.state]} #${node.index + 1}`;
-    box.title = node.call;
-    box.addEventListener("click", () => this.chosen(node.index));
-    return box;
+  /** Only what is another is touched: of a thousand that wait, the front moves on many times a second. */
+  fill(part, nodes) {
+    const wanted = nodes.slice(0, MOST).map((node) => [node.state.replace(" ", "-"), node.index, `${GLYPHS[node.state]} #${node.index + 1}`, node.call]);
+    if (nodes.length > MOST) wanted.push(["more", "", `+ ${nodes.length - MOST}`, ""]);
+    const shown = wanted.join("\n");
+    if (shown === part.shown) return;
+    part.shown = shown;
+    part.count.textContent = nodes.length ? nodes.length : "";
+    while (part.boxes.length < wanted.length) part.boxes.push(part.list.appendChild(document.createElement("li")));
+    for (const box of part.boxes.splice(wanted.length)) box.remove();
+    wanted.forEach(([state, index, text, call], place) => {
+      const box = part.boxes[place];
+      if (box.className !== state) box.className = state;
+      if (box.textContent === text) return;
+      box.textContent = text;
+      box.title = call;
+      box.dataset.node = index;
+    });
   }
 }

@@ -3,6 +3,8 @@
 import { GLYPHS } from "./fold.js";
 import { outcome } from "./meaning.js";
 
+const SLICE = 8; // milliseconds for which cells are made before the page may do something else
+
 export class Sheet {
   constructor(host, chosen) {
     this.host = host;
@@ -24,6 +26,9 @@ export class Sheet {
       const cell = event.target.closest("[data-node]");
       if (cell) this.chosen(Number(cell.dataset.node), cell);
     });
+    this.grid.addEventListener("pointerover", ({ target }) => {
+      if (target.dataset.node) target.title = this.title(Number(target.dataset.node));
+    });
     this.host.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -37,16 +42,22 @@ export class Sheet {
     this.shape = shape;
     this.head.textContent = `${told.numbers} ${told.stack}`;
     this.grid.setAttribute("aria-label", this.head.textContent);
-    this.cells = told.nodes.map((node) => {
-      const cell = document.createElement("span");
-      cell.dataset.node = node;
-      cell.setAttribute("role", "button");
-      cell.setAttribute("tabindex", "-1");
-      return { node, cell, shown: "" };
-    });
-    this.cells[0].cell.setAttribute("tabindex", "0");
-    this.grid.replaceChildren(...this.cells.map(({ cell }) => cell));
+    this.cells = [];
+    this.grid.replaceChildren();
     this.host.hidden = false;
+  }
+
+  cell(node) {
+    const cell = document.createElement("span");
+    cell.dataset.node = node;
+    cell.setAttribute("role", "button");
+    cell.setAttribute("tabindex", this.cells.length ? "-1" : "0");
+    return { node, cell, shown: "" };
+  }
+
+  title(index) {
+    const node = this.shown.nodes[index];
+    return `#${index + 1} ${node.call}\n${outcome(node) || node.state}`;
   }
 
   fold() {
@@ -56,19 +67,32 @@ export class Sheet {
     this.from?.focus();
   }
 
+  /** Show the states of `fold`; whether cells are left to be made the next time. */
   show(fold) {
-    if (!this.open) return;
-    for (const each of this.cells) {
-      const node = fold.nodes[each.node];
-      const said = outcome(node);
-      const shown = `${node.state}\n${said}`;
-      if (shown === each.shown) continue;
-      each.shown = shown;
-      each.cell.className = `cell ${node.state.replace(" ", "-")}`;
-      each.cell.textContent = GLYPHS[node.state];
-      each.cell.title = `#${node.index + 1} ${node.call}\n${said || node.state}`;
-      each.cell.setAttribute("aria-label", `#${node.index + 1} ${node.call}, ${node.state}`);
+    this.shown = fold;
+    if (!this.open) return false;
+    for (const each of this.cells) this.look(each);
+    const until = performance.now() + SLICE;
+    const made = [];
+    const { nodes } = this.told;
+    while (this.cells.length < nodes.length && (!this.cells.length || performance.now() < until)) {
+      const each = this.cell(nodes[this.cells.length]);
+      this.look(each);
+      this.cells.push(each);
+      made.push(each.cell);
     }
+    if (made.length) this.grid.append(...made);
+    return this.cells.length < nodes.length;
+  }
+
+  look(each) {
+    const node = this.shown.nodes[each.node];
+    const shown = `${node.state}\n${node.call}`;
+    if (shown === each.shown) return;
+    each.shown = shown;
+    each.cell.className = `cell ${node.state.replace(" ", "-")}`;
+    each.cell.textContent = GLYPHS[node.state];
+    each.cell.setAttribute("aria-label", `#${node.index + 1} ${node.call}, ${node.state}`);
   }
 
   key(event) {

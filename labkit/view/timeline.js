@@ -2,32 +2,53 @@
 
 const LANE = 13;
 const INSET = 8; // half of the scrubber's thumb: its middle stands over the cursor's line
+const NAMED = 16; // pixels that a run must be wide to have its number on it
+const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked" };
 
 /** The runs of all tasks, each with its lane. Lanes that `known` names are there from the beginning. */
-export function runs(facts, known = []) {
-  const others = new Set();
-  const workers = new Map();
-  const open = new Map();
-  const found = [];
-  for (const fact of facts.sorted) {
-    if (fact.kind === "received") workers.set(fact.task, fact.worker);
-    if (fact.kind === "started") {
-      const name = `${workers.get(fact.task) ?? fact.worker} ${fact.slot}`.trim();
-      if (!known.includes(name)) others.add(name);
-      const run = { task: fact.task, nesting: fact.nesting ?? 0, lane: name, from: fact.at, until: null, end: null };
-      open.set(fact.task, run);
-      found.push(run);
-    } else if (["succeeded", "failed", "retried", "ended", "lost", "rejected", "revoked"].includes(fact.kind)) {
-      const run = open.get(fact.task);
+export class Runs {
+  constructor(known = []) {
+    this.known = known;
+    this.clear();
+  }
+
+  clear() {
+    this.found = [];
+    this.lanes = [...this.known];
+    this.seen = 0;
+    this.workers = new Map();
+    this.open = new Map();
+  }
+
+  /** Look at the facts that were not seen yet; from place `changed` on they are others than before. */
+  follow(facts, changed) {
+    if (changed < this.seen) this.clear();
+    const had = this.lanes.length;
+    for (; this.seen < facts.length; this.seen += 1) this.take(facts.sorted[this.seen]);
+    if (this.lanes.length > had) this.sort();
+  }
+
+  take(fact) {
+    if (fact.kind === "received") this.workers.set(fact.task, fact.worker);
+    else if (fact.kind === "started") {
+      const name = `${this.workers.get(fact.task) ?? fact.worker} ${fact.slot}`.trim();
+      if (!this.lanes.includes(name)) this.lanes.push(name);
+      const run = { task: fact.task, nesting: fact.nesting ?? 0, name, lane: this.lanes.indexOf(name), from: fact.at, until: null, end: null };
+      this.open.set(fact.task, run);
+      this.found.push(run);
+    } else if (fact.kind in LOOK) {
+      const run = this.open.get(fact.task);
       if (run && run.until === null) Object.assign(run, { until: fact.at, end: fact.kind });
     }
   }
-  const lanes = [...known, ...[...others].sort((one, other) => one.localeCompare(other, "en", { numeric: true }))];
-  for (const run of found) run.lane = lanes.indexOf(run.lane);
-  return { lanes, found };
-}
 
-const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked" };
+  sort() {
+    const others = this.lanes.slice(this.known.length);
+    others.sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+    this.lanes = [...this.known, ...others];
+    for (const run of this.found) run.lane = this.lanes.indexOf(run.name);
+  }
+}
 
 export class Timeline {
   constructor(host, label) {
@@ -38,77 +59,104 @@ export class Timeline {
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("aria-hidden", "true");
     host.append(this.names, this.canvas);
-    this.known = [];
-    this.counted = -1;
+    this.runs = new Runs();
+    this.named = 0;
+    this.width = 0; // as the view's observer tells: to ask for it would lay out the whole page
     this.canvas.addEventListener("mousemove", (event) => {
       this.canvas.title = this.at(event.offsetX, event.offsetY);
     });
   }
 
-  show(facts, fold, now, until) {
-    if (this.counted !== facts.arrived.length || this.facts !== facts) {
-      this.facts = facts;
-      this.counted = facts.arrived.length;
-      this.runs = runs(facts, this.known);
-      const names = this.runs.lanes.map((name) => {
-        const line = document.createElement("div");
-        line.textContent = name;
-        line.title = name;
-        return line;
-      });
-      this.names.replaceChildren(...names);
+  /** Lanes that are there from the beginning. */
+  know(lanes) {
+    this.runs = new Runs(lanes);
+  }
+
+  /** The facts have grown, or are others from place `changed` on. */
+  follow(facts, changed) {
+    this.runs.follow(facts, changed);
+    const { lanes } = this.runs;
+    if (this.named === lanes.length) return;
+    this.named = lanes.length;
+    const names = lanes.map((name) => {
+      const line = document.createElement("div");
+      line.textContent = name;
+      line.title = name;
+      return line;
+    });
+    this.names.replaceChildren(...names);
+  }
+
+  /** Colours are looked up once for each theme. */
+  themed() {
+    const theme = `${document.body.dataset.jpThemeLight} ${matchMedia("(prefers-color-scheme: dark)").matches}`;
+    if (this.theme === theme) return;
+    this.theme = theme;
+    this.colours = new Map();
+  }
+
+  colour(name) {
+    if (!this.colours.has(name)) {
+      this.colours.set(name, getComputedStyle(this.canvas).getPropertyValue(`--${name}`) || "gray");
     }
+    return this.colours.get(name);
+  }
+
+  sized() {
     const height = Math.max(1, this.runs.lanes.length) * LANE;
-    const width = Math.max(50, this.canvas.clientWidth);
     const sharp = window.devicePixelRatio || 1;
-    if (this.canvas.width !== Math.round(width * sharp) || this.canvas.height !== Math.round(height * sharp)) {
-      this.canvas.width = Math.round(width * sharp);
-      this.canvas.height = Math.round(height * sharp);
+    const size = [this.width * sharp, height * sharp].map(Math.round);
+    if (this.canvas.width !== size[0] || this.canvas.height !== size[1]) {
+      [this.canvas.width, this.canvas.height] = size;
       this.canvas.style.height = `${height}px`;
     }
     const pen = this.canvas.getContext("2d");
-    const colours = getComputedStyle(this.canvas);
-    const looked = new Map();
-    const colour = (name) => {
-      if (!looked.has(name)) looked.set(name, colours.getPropertyValue(`--${name}`) || "gray");
-      return looked.get(name);
-    };
-    const x = (at) => INSET + ((width - 2 * INSET) * Math.min(at, until)) / Math.max(until, 1e-6);
-    this.scale = { width, until };
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.fillStyle = colour("frame");
+    pen.clearRect(0, 0, this.width, height);
+    return { pen, height };
+  }
+
+  show(now, until) {
+    if (!this.width) return;
+    this.themed();
+    const { pen, height } = this.sized();
+    const { width } = this;
+    const x = (at) => INSET + ((width - 2 * INSET) * Math.min(at, until)) / Math.max(until, 1e-6);
+    this.until = until;
+    pen.fillStyle = this.colour("frame");
     for (let lane = 0; lane < this.runs.lanes.length; lane += 1) pen.fillRect(INSET, (lane + 1) * LANE - 1, width - 2 * INSET, 0.5);
     pen.font = "9px sans-serif";
     pen.textBaseline = "middle";
+    const covered = this.runs.lanes.map(() => 0);
     for (const run of this.runs.found) {
-      if (run.from > now) continue;
+      if (run.from > now) break;
       const ended = run.until !== null && run.until <= now;
       const state = ended ? LOOK[run.end] : "running";
       const from = x(run.from);
       const wide = Math.max(2, x(ended ? run.until : now) - from);
-      pen.fillStyle = colour(`${state}-fill`);
-      pen.strokeStyle = colour(`${state}-border`);
+      if (state === "succeeded" && from + wide < covered[run.lane] + 0.5) continue; // nobody would see it
+      covered[run.lane] = from + wide;
+      const look = ["fill", "border", "text"].map((part) => this.colour(`${state}-${part}`));
+      [pen.fillStyle, pen.strokeStyle] = look;
       pen.fillRect(from, run.lane * LANE + 1.5, wide, LANE - 4);
       pen.strokeRect(from + 0.5, run.lane * LANE + 1.5, Math.max(1, wide - 1), LANE - 4);
-      const said = this.label(run);
-      if (wide > pen.measureText(said).width + 4) {
-        pen.fillStyle = colour(`${state}-text`);
+      const said = wide > NAMED ? this.label(run) : "";
+      if (said && wide > pen.measureText(said).width + 4) {
+        pen.fillStyle = look[2];
         pen.fillText(said, from + 3, run.lane * LANE + LANE / 2);
       }
     }
-    pen.fillStyle = colour("ink");
+    pen.fillStyle = this.colour("ink");
     pen.fillRect(x(now) - 0.75, 0, 1.5, height);
   }
 
   /** What stands at a place of the lanes. */
   at(x, y) {
-    if (!this.scale) return "";
-    const { width, until } = this.scale;
-    const at = ((x - INSET) / (width - 2 * INSET)) * until;
-    const near = (3 / width) * until;
+    if (!this.until) return "";
+    const at = ((x - INSET) / (this.width - 2 * INSET)) * this.until;
+    const near = (3 / this.width) * this.until;
     const lane = Math.floor(y / LANE);
-    const run = this.runs.found.find((each) => each.lane === lane && each.from - near <= at && at <= (each.until ?? until) + near);
+    const run = this.runs.found.find((each) => each.lane === lane && each.from - near <= at && at <= (each.until ?? this.until) + near);
     return run ? this.label(run) : "";
   }
 }

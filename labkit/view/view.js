@@ -5,10 +5,10 @@ import { Drawing } from "./drawing.js";
 import { Facts, Fold } from "./fold.js";
 import { Kernel } from "./kernel.js";
 import { details, meaning } from "./meaning.js";
+import { Pace } from "./pace.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { Queue } from "./queue.js";
-import { savePicture } from "./saved.js";
 import { Sheet } from "./sheet.js";
 import { Speech } from "./speech.js";
 import { Timeline } from "./timeline.js";
@@ -17,6 +17,7 @@ const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const CROWD = 200; // with more nodes than this …
 const SELDOM = 60; // … so many milliseconds at least between two frames of a run that goes on
+const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 
 export class View {
@@ -29,18 +30,34 @@ export class View {
     this.lab = null;
     this.why = record.why ?? {};
     this.heard = performance.now();
+    this.changed = Infinity;
+    this.pace = new Pace(() => this.paint());
     this.build(host);
-    this.timeline.known = record.lanes ?? [];
+    this.timeline.know(record.lanes ?? []);
     this.showLab(record.lab ?? null);
     this.news({ ...record, from: 0 });
     this.kernel?.ask({ do: "all", have: this.facts.arrived.length, version: this.version });
-    this.observers = [new ResizeObserver(() => this.resized()), new MutationObserver(() => this.draw())];
-    this.observers[0].observe(this.canvas);
-    this.observers[1].observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    this.observe();
+  }
+
+  /** Sizes and what is in sight are told, never asked for: to ask would lay out the whole page. */
+  observe() {
+    const sizes = new ResizeObserver((told) => this.resized(told));
+    const sight = new IntersectionObserver(([told]) => {
+      this.unseen = !told.isIntersecting;
+      this.draw();
+    });
+    const theme = new MutationObserver(() => this.draw());
+    sizes.observe(this.canvas);
+    sizes.observe(this.timeline.canvas);
+    sight.observe(this.root);
+    theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+    this.observers = [sizes, sight, theme];
   }
 
   close() {
     this.closed = true;
+    this.pace.close();
     this.player.stop();
     this.kernel?.close();
     window.removeEventListener("keydown", this.keyed, true);
@@ -58,7 +75,7 @@ export class View {
     this.bar = new Bar({
       live: () => this.player.follow(), back: () => this.player.step(-1), go: () => this.toggle(),
       step: () => this.step(), forward: () => this.forward(), speed: (times) => (this.player.speed = times),
-      slow: (seconds) => this.do({ do: "slow", seconds }), fault: (fault, task) => this.do({ do: "fault", fault, task }),
+      slow: (seconds) => this.do({ do: "slow", seconds }), fault: (fault, task, times) => this.do({ do: "fault", fault, task, times }),
     });
     this.canvas = element("div", "canvas");
     this.sheetHost = element("div", "sheet");
@@ -100,9 +117,9 @@ export class View {
   zoomer() {
     const zoomer = element("div", "zoom", "", { role: "group", "aria-label": "zoom" });
     zoomer.append(
-      button("", "−", "smaller", () => this.drawing.zoom(1 / 1.3)),
-      button("", "+", "larger (ctrl and wheel)", () => this.drawing.zoom(1.3)),
-      button("", "fit", "the whole drawing", () => this.drawing.fit()),
+      button("", "−", "smaller (-)", () => this.drawing.zoom(1 / 1.3)),
+      button("", "+", "larger (+, or ctrl and wheel)", () => this.drawing.zoom(1.3)),
+      button("", "fit", "the whole drawing (0)", () => this.drawing.fit()),
     );
     return zoomer;
   }
@@ -116,9 +133,11 @@ export class View {
       return;
     }
     const fresh = (news.facts ?? []).slice(had - (news.from ?? had));
-    const changed = fresh.length ? this.facts.take(fresh) : Infinity;
     if (news.over !== undefined) this.over = news.over;
-    if (fresh.length) this.heard = performance.now();
+    if (fresh.length) {
+      this.changed = Math.min(this.changed, this.facts.take(fresh));
+      this.heard = performance.now();
+    }
     this.player.grown();
     if (news.shape) {
       this.shape = news.shape;
@@ -126,12 +145,15 @@ export class View {
       this.fold = new Fold(this.shape, this.facts);
       this.sheet.fold();
       this.drawing.lay(this.shape);
-      this.fold.seek(this.player.cursor);
-    } else {
-      this.fold.seek(this.player.cursor, changed);
     }
     this.draw();
-    this.tick();
+  }
+
+  /** Fold what has come and where the cursor has gone since the last time. */
+  catchUp() {
+    this.fold.seek(this.player.cursor, this.changed);
+    this.timeline.follow(this.facts, this.changed);
+    this.changed = Infinity;
   }
 
   /** A message from the kernel. */
@@ -189,24 +211,24 @@ export class View {
   }
 
   forward() {
-    if (this.isLive) this.step();
+    if (this.isLive) this.do({ do: "step", message: true });
     else if (!this.over && this.player.cursor >= this.facts.length) this.player.follow();
     else this.player.step(1);
   }
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const inMenu = event.target.closest("select, details[open]");
+    const inMenu = event.target !== this.scrubber && event.target.closest("select, input, .menu");
     const does = {
-      ArrowRight: () => this.forward(), ArrowLeft: () => this.player.step(-1),
+      ArrowRight: () => this.forward(), ArrowLeft: () => this.player.step(-1), s: () => this.step(),
       Home: () => { this.player.stop(); this.player.go(0); }, End: () => this.player.follow(),
     }[event.key];
     if (event.key === "Escape" && (this.panel.open || this.bar.menu.open)) {
       if (this.bar.menu.open) this.bar.menu.open = false;
       else this.panel.close();
-    } else if (event.key === " " && event.target.closest("button, summary, select, [role=button]") === null) this.toggle();
-    else if (does && !inMenu) does();
-    else return;
+    } else if (event.key === " " && event.target.closest("button, summary, select, input[type=number], [role=button]") === null) this.toggle();
+    else if (inMenu || (!this.drawing.moves(event) && !does)) return;
+    else if (does && !event.shiftKey) does();
     event.preventDefault();
     event.stopPropagation();
   }
@@ -221,6 +243,7 @@ export class View {
 
   explained(sentences) {
     const { node } = this.asked;
+    this.catchUp();
     this.panel.show(details(this.fold.nodes[node], this.shape.nodes[node], this.now()), sentences);
     this.speech.say(sentences.map(([text]) => text).join(" "));
   }
@@ -239,9 +262,7 @@ export class View {
   /** The cursor has moved. */
   moved() {
     this.said = null;
-    this.fold.seek(this.player.cursor);
     this.draw();
-    this.tick();
   }
 
   /** The moment that is shown, in seconds. */
@@ -261,29 +282,23 @@ export class View {
     this.ticking = setTimeout(() => {
       this.ticking = null;
       this.draw();
-      this.tick();
     }, TICK);
   }
 
   draw() {
-    if (this.frame || this.closed || !this.fold) return;
-    const paint = () => {
-      this.frame = null;
-      this.painted = performance.now();
-      if (!this.closed) this.paint();
-    };
-    const early = (this.painted ?? 0) + (this.isLive && this.fold.nodes.length > CROWD ? SELDOM : 0) - performance.now();
-    this.frame = early > 0 ? setTimeout(() => requestAnimationFrame(paint), early) : requestAnimationFrame(paint);
+    if (this.closed || !this.fold) return;
+    this.pace.ask(this.unseen ? UNSEEN : this.isLive && this.fold.nodes.length > CROWD ? SELDOM : 0);
   }
 
   paint() {
     const { player, facts, fold } = this;
+    this.catchUp();
     const now = this.now();
     const until = Math.max(facts.end, now);
     this.drawing.show(fold, now);
-    this.sheet.show(fold);
+    const unfolding = this.sheet.show(fold);
     this.queue.show(fold);
-    this.timeline.show(facts, fold, now, until);
+    this.timeline.show(now, until);
     this.scrubber.max = until;
     this.scrubber.value = now;
     const sentence = meaning(player.last, fold, this.before());
@@ -298,6 +313,8 @@ export class View {
     this.root.dataset.cursor = player.cursor;
     this.root.dataset.facts = facts.length;
     this.root.dataset.over = this.over;
+    this.tick();
+    if (unfolding) this.draw();
   }
 
   /** The states right before the last fact, where it matters. */
@@ -318,30 +335,11 @@ export class View {
     return index === undefined ? "" : `#${index + 1}`;
   }
 
-  resized() {
-    if (!this.drawing.moved) this.drawing.fit();
+  resized(told) {
+    for (const { target, contentRect } of told) {
+      if (target === this.canvas) this.drawing.resize(contentRect);
+      else this.timeline.width = contentRect.width;
+    }
     this.draw();
   }
-}
-
-/** What anywidget calls for each place in which the widget is shown. */
-export function render({ model, el }) {
-  const view = new View(el, model.get("record"), (content) => model.send(content));
-  const { id } = model.get("record");
-  const keep = (news) => news?.picture && savePicture(model.widget_manager, id, news.picture);
-  const heard = (content) => {
-    keep(content.news);
-    view.take(content);
-  };
-  keep(model.get("record"));
-  model.on("msg:custom", heard);
-  return () => {
-    model.off("msg:custom", heard);
-    view.close();
-  };
-}
-
-/** What a page without a kernel calls. */
-export function replay(host, record) {
-  return new View(host, record);
 }
