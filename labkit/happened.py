@@ -272,7 +272,7 @@ def _errback_not_called(graph: Graph, sources: list[Node]) -> str | None:
         return None
     failed = [source for source in sources if source.state == "failed"]
     if not failed:
-        return "nothing failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} did not fail"
+        return "none of its tasks failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} did not fail"
     return f"{graph.number(failed[0].key)} failed, but Celery did not call it"
 
 

@@ -222,7 +222,7 @@ def test_an_errback_of_a_success() -> None:
 def test_an_errback_of_many_where_nothing_failed() -> None:
     story = Story(plan(chain(t.s(), u.s()).on_error(eb1.s()))).sent("#1", t.name).ran("#1").sent("#2", u.name)
     assert reasons(story.graph()) == {}
-    assert reasons(story.ran("#2").graph()) == {"#3": "nothing failed"}
+    assert reasons(story.ran("#2").graph()) == {"#3": "none of its tasks failed"}
 
 
 def test_an_errback_that_celery_forgot() -> None:

@@ -249,7 +249,7 @@ export class Fold {
     if (sources.some((source) => !FINAL.has(source.state))) return null;
     const failed = sources.find((source) => source.state === "failed");
     if (failed) return `#${failed.index + 1} failed, but Celery did not call it`;
-    return sources.length > 1 ? "nothing failed" : `#${sources[0].index + 1} did not fail`;
+    return sources.length > 1 ? "none of its tasks failed" : `#${sources[0].index + 1} did not fail`;
   }
 
   // The items of a map share the fate of its one message.
