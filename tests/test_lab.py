@@ -422,6 +422,18 @@ def test_what_is_defined_last_is_what_runs(lab: labkit.Lab) -> None:
         assert lab.run(chain(current.s(), ident.s())).get() == version
 
 
+def test_the_rate_limit_of_a_task_that_is_defined_in_a_cell(lab: labkit.Lab) -> None:
+    @lab.app.task(name="cells.limited", rate_limit="10/s")
+    def limited(place: int) -> int:
+        return place
+
+    run = lab.run(group(limited.s(place) for place in range(4)))
+    assert sorted(run.get(timeout=10)) == [0, 1, 2, 3]
+    run.wait(timeout=5)
+    started = sorted(node.started or 0 for node in run.graph.nodes.values())
+    assert started[-1] - started[0] >= 0.25  # one each tenth of a second, with a little room for the clock
+
+
 def test_shared_tasks_can_be_defined_again(lab: labkit.Lab) -> None:
     for version in ("first", "second"):
 
