@@ -15,6 +15,8 @@ from labkit.theme import FONT, Look, Theme
 _CALL_SIZE: Final = 13
 _NUMBER_SIZE: Final = 10
 _OUTCOME_SIZE: Final = 11
+#: An outcome that is longer than this goes on two lines.
+_LINE: Final = 38
 _NAMED: Final = ("callback", "errback", "spawned", "replaced")
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 
@@ -185,11 +187,14 @@ class _Dot:
             first, call = f"{GLYPHS[nodes[0].state]} {number}", self.labels.call(nodes[0])
             outcome = self.labels.outcome(nodes[0])
             parts = [(outcome, look.text)] if outcome else []
+        below: list[list[tuple[str, str]]] = [parts] if parts else []
+        if len(parts) == 1 and len(parts[0][0]) > _LINE:
+            below = [[(line, parts[0][1])] for line in _halves(parts[0][0])]
         lines = [_font(first, _NUMBER_SIZE, look.text) + escape(f"{_SPACE}{_SPACE}{call}")]
-        if parts:
-            lines.append((_SPACE * 3).join(_font(text, _OUTCOME_SIZE, colour) for text, colour in parts))
-        below = sum(len(text) + 3 for text, _ in parts) * _OUTCOME_SIZE
-        width = max(len(first) * _NUMBER_SIZE + len(call) * _CALL_SIZE, below) * 0.62 + 30
+        for line in below:
+            lines.append((_SPACE * 3).join(_font(text, _OUTCOME_SIZE, colour) for text, colour in line))
+        longest = max((sum(len(text) + 3 for text, _ in line) for line in below), default=0) * _OUTCOME_SIZE
+        width = max(len(first) * _NUMBER_SIZE + len(call) * _CALL_SIZE, longest) * 0.62 + 30
         return "<" + "".join(f'{line}<br align="left"/>' for line in lines) + ">", width
 
     def line(self, picture: Any, line: Line) -> None:
@@ -242,6 +247,15 @@ class _Dot:
             return True
         to = line.target if line.target in self.stacks.boxes else None
         return to is not None and self.states(to) == {"never ran"}
+
+
+def _halves(text: str) -> list[str]:
+    """``text`` on two lines of about the same length, if it has a space to be broken at."""
+    spaces = [place for place, letter in enumerate(text) if letter == " "]
+    if not spaces:
+        return [text]
+    middle = min(spaces, key=lambda place: abs(2 * place - len(text)))
+    return [text[:middle], text[middle + 1 :]]
 
 
 def _font(text: str, size: int, colour: str) -> str:
