@@ -8,6 +8,8 @@ import pytest
 from celery import _state
 from playwright.sync_api import Page, sync_playwright
 
+import labkit
+import tasks
 from tests.jupyter import Jupyter
 
 
@@ -58,3 +60,17 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     jupyter = Jupyter(tmp_path_factory.mktemp("jupyter"))
     yield jupyter
     jupyter.stop()
+
+
+@pytest.fixture(scope="module")
+def lesson_lab() -> Iterator[labkit.Lab]:
+    """A lab on the app of the lessons."""
+    lab = labkit.start(tasks.app)
+    yield lab
+    labkit.stop()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress is written to the folder worked in."""
+    monkeypatch.chdir(tmp_path)

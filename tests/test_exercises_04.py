@@ -4,37 +4,19 @@ from __future__ import annotations
 
 import functools
 import operator
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import pytest
 from celery import chain, group
-from celery.result import AsyncResult
 
-import labkit
-import tasks
 from tasks import add, fail, ident, mul, power, sub, xsum
+from tests.banks import Bank, for_ever, raises
 
 Build = Callable[..., Any]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def lab() -> Iterator[labkit.Lab]:
-    lab = labkit.start(tasks.app)
-    yield lab
-    labkit.stop()
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is written to the folder worked in."""
-    monkeypatch.chdir(tmp_path)
-
-
-def raises(*_: Any) -> Any:
-    raise RuntimeError("not my day")
+pytestmark = pytest.mark.usefixtures("lesson_lab", "elsewhere")
 
 
 # --- 04.1 put in order ----------------------------------------------------------------------------------------
@@ -188,78 +170,18 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     "factor first": (lambda x, y: add.s(x, 6) | mul.s(y, y), "every step succeeds"),
 }
 
-BANK: dict[str, tuple[dict[str, Any], dict[str, tuple[Any, str]]]] = {
-    "04.1": (RIGHT_1, WRONG_1),
-    "04.2": (RIGHT_2, WRONG_2),
-    "04.3": (RIGHT_3, WRONG_3),
-    "04.4": (RIGHT_4, WRONG_4),
-    "04.5": (RIGHT_5, WRONG_5),
-}
 
+class TestExercises(Bank):
+    """Right and wrong answers."""
 
-@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (right, _) in BANK.items() for name in right])
-def test_right_answers_are_accepted(id: str, name: str) -> None:
-    began = time.monotonic()
-    verdict = labkit.check(id, BANK[id][0][name])
-    assert verdict.accepted, verdict
-    assert time.monotonic() - began < 2.5  # 1 s on a machine that does nothing else
-
-
-@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (_, wrong) in BANK.items() for name in wrong])
-def test_wrong_answers_are_told_what_is_wrong(id: str, name: str) -> None:
-    answer, says = BANK[id][1][name]
-    verdict = labkit.check(id, answer)
-    assert not verdict.accepted
-    assert says in verdict.what, verdict
-    assert verdict.expected or verdict.happened
-
-
-@pytest.mark.parametrize("id", BANK)
-@pytest.mark.parametrize("kind", ["ellipsis", "constant", "number", "none", "raises", "sent"])
-def test_what_is_no_answer_is_refused(id: str, kind: str) -> None:
-    sent: AsyncResult = add.delay(1, 1)
-    sent.get(timeout=5)
-    answers: dict[str, Any] = {
-        "ellipsis": ...,
-        "constant": lambda *_: add.s(1, 1) | mul.s(2) | sub.s(1),
-        "number": 401,
-        "none": None,
-        "raises": raises,
-        "sent": sent,
+    answers: ClassVar = {
+        "04.1": (RIGHT_1, WRONG_1),
+        "04.2": (RIGHT_2, WRONG_2),
+        "04.3": (RIGHT_3, WRONG_3),
+        "04.4": (RIGHT_4, WRONG_4),
+        "04.5": (RIGHT_5, WRONG_5),
     }
-    verdict = labkit.check(id, answers[kind])
-    assert not verdict.accepted
-    assert verdict.what
-
-
-@pytest.mark.parametrize("id", [id for id in BANK if id != "04.1"])
-def test_a_function_that_sends_is_told_so(id: str) -> None:
-    verdict = labkit.check(id, lambda *_: add.delay(1, 1))
-    assert verdict.what == "the answer gives a signature"
-    assert "sent already" in verdict.happened
-
-
-def test_an_endless_answer_is_only_reported() -> None:
-    def endless(*_: Any) -> Any:
-        while True:
-            pass
-
-    began = time.monotonic()
-    verdict = labkit.check("04.3", endless)
-    assert verdict.what == "building comes to an end"
-    assert time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("id", BANK)
-def test_each_exercise_has_hints_that_get_plainer(id: str) -> None:
-    hints = [labkit.hint(id) for _ in range(4)]
-    assert len(set(hints)) >= 2
-    assert hints[-1] == hints[-2]
-
-
-def test_a_revealed_solution_is_no_progress() -> None:
-    labkit.check("04.3", RIGHT_3["solution"], reveal=True)
-    assert "04" in labkit.progress()
-    assert "lesson 04  ○○○○○" in labkit.progress()
-    labkit.check("04.3", RIGHT_3["solution"])
-    assert "lesson 04  ○○●○○" in labkit.progress()
+    number = 401
+    endless = ("04.3", for_ever, "building comes to an end")
+    solution = ("04.3", RIGHT_3["solution"])
+    building = ("04.2", "04.3", "04.4", "04.5")

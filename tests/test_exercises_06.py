@@ -1,9 +1,6 @@
 """The exercises of lesson 06: what is right is accepted however it is built, what is wrong is refused with a reason."""
 
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from celery import chain, chord, group, signature
@@ -11,35 +8,14 @@ from celery.canvas import Signature
 from celery.result import GroupResult
 
 import labkit
-import tasks
-from labkit.practice import LIMIT
 from tasks import add, ident, mul, noarg, note, slow
+from tests.banks import Bank, bank, for_ever, raises
 
 Numbers = list[int]
 Pairs = list[list[int]]
-IDS = ["06.1", "06.2", "06.3", "06.4", "06.5"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def lab() -> Iterator[labkit.Lab]:
-    lab = labkit.start(tasks.app)
-    yield lab
-    labkit.stop()
-
-
-@pytest.fixture(autouse=True)
-def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is written where the notebook is."""
-    monkeypatch.chdir(tmp_path)
-
-
-def raises(*_: Any) -> None:
-    raise RuntimeError("not like this")
-
-
-def endless(*_: Any) -> None:
-    while True:
-        pass
+pytestmark = pytest.mark.usefixtures("lesson_lab", "elsewhere")
 
 
 def ended(result: GroupResult) -> int:
@@ -209,86 +185,22 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("06.5", "called here", lambda n: [slow(0, x) for x in n], "gives a signature"),
 ]
 
-CONSTANT: dict[str, Any] = {id: 120 if id == "06.1" else (lambda *_: 2) for id in IDS}
-
-
-def named(case: Any) -> str:
-    return case.replace(" ", "-") if isinstance(case, str) else ""
-
-
-@pytest.mark.parametrize(
-    ("id", "answer"),
-    [pytest.param(id, answer, id=f"{id}-{named(how)}") for id, ways in RIGHT.items() for how, answer in ways.items()],
-)
-def test_what_is_right_is_accepted(id: str, answer: Any) -> None:
-    started = time.monotonic()
-    verdict = labkit.check(id, answer, reveal=True)
-    assert verdict, verdict
-    assert time.monotonic() - started < 2.0
-
-
-@pytest.mark.parametrize(
-    ("id", "answer", "said"),
-    [pytest.param(id, answer, said, id=f"{id}-{named(how)}") for id, how, answer, said in WRONG],
-)
-def test_what_is_wrong_is_refused_with_the_reason(id: str, answer: Any, said: str) -> None:
-    verdict = labkit.check(id, answer, reveal=True)
-    assert not verdict
-    assert any(part in verdict.what for part in said.split("|")), verdict
-    assert verdict.expected
-    assert verdict.happened
-
-
-@pytest.mark.parametrize("id", IDS)
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(lambda id: ..., id="dots"),
-        pytest.param(lambda id: None, id="nothing"),
-        pytest.param(lambda id: CONSTANT[id], id="a constant"),
-        pytest.param(lambda id: lambda *_: ..., id="a function that gives dots"),
-        pytest.param(lambda id: raises, id="raises"),
-        pytest.param(lambda id: add.delay(1, 1), id="a result"),
-    ],
-)
-def test_no_answer_at_all_is_never_accepted(id: str, answer: Callable[[str], Any]) -> None:
-    verdict = labkit.check(id, answer(id), reveal=True)
-    assert not verdict
-    assert verdict.what
-
 
 def skeleton(result: GroupResult) -> Any:
     return sum(... for member in result.results)
 
 
-def test_the_skeletons_are_told_as_unanswered() -> None:
-    for id, found in {"06.2": skeleton, "06.3": lambda _: ..., "06.5": lambda _: ...}.items():
-        assert "there is no answer yet" in labkit.check(id, found).what
+class TestExercises(Bank):
+    """Right and wrong answers."""
+
+    answers: ClassVar = bank(RIGHT, WRONG)
+    number = 120
+    endless = ("06.5", for_ever, "comes to an end")
+    solution = ("06.1", "BEACD")
+    unanswered: ClassVar = {"06.2": skeleton, "06.3": lambda _: ..., "06.5": lambda _: ...}
 
 
-def test_a_check_of_a_running_group_leaves_the_lab_open(lab: labkit.Lab) -> None:
+def test_a_check_of_a_running_group_leaves_the_lab_open(lesson_lab: labkit.Lab) -> None:
     labkit.check("06.2", raises)
-    assert not lab.paused
+    assert not lesson_lab.paused
     assert add.delay(1, 1).get(timeout=10) == 2
-
-
-def test_an_endless_loop_is_reported_in_time() -> None:
-    started = time.monotonic()
-    verdict = labkit.check("06.5", endless)
-    assert not verdict
-    assert "comes to an end" in verdict.what
-    assert time.monotonic() - started < LIMIT
-
-
-@pytest.mark.parametrize("id", IDS)
-def test_hints_get_plainer_and_the_last_one_stays(id: str) -> None:
-    said = [labkit.hint(id) for _ in range(4)]
-    assert len(set(said)) >= 2
-    assert said[-1] == said[-2]
-
-
-def test_the_solution_is_no_progress_and_an_answer_is() -> None:
-    labkit.check("06.1", "BEACD", reveal=True)
-    assert not list(Path().iterdir())
-    labkit.check("06.1", "BEACD")
-    assert [path.name for path in Path().iterdir()] == [".labkit-progress.json"]

@@ -1,9 +1,6 @@
 """The exercises of lesson 07: what is right is accepted however it is built, what is wrong is refused with a reason."""
 
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from celery import chain, chord, group, signature
@@ -12,34 +9,14 @@ from celery.exceptions import ChordError
 
 import labkit
 import tasks
-from labkit.practice import LIMIT
 from tasks import add, ident, mul, note, power, xsum
+from tests.banks import Bank, bank, for_ever
 
 Numbers = list[int]
 Pairs = list[list[int]]
-IDS = ["07.1", "07.2", "07.3", "07.4", "07.5"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def lab() -> Iterator[labkit.Lab]:
-    lab = labkit.start(tasks.app)
-    yield lab
-    labkit.stop()
-
-
-@pytest.fixture(autouse=True)
-def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is written where the notebook is."""
-    monkeypatch.chdir(tmp_path)
-
-
-def raises(*_: Any) -> None:
-    raise RuntimeError("not like this")
-
-
-def endless(*_: Any) -> None:
-    while True:
-        pass
+pytestmark = pytest.mark.usefixtures("lesson_lab", "elsewhere")
 
 
 def parts_of(numbers: Numbers, count: int) -> list[Numbers]:
@@ -180,74 +157,14 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("07.5", "sent already", lambda n: quarters(n).delay(), "gives a signature"),
 ]
 
-CONSTANT: dict[str, Any] = {id: 120 if id == "07.1" else (lambda *_: 285) for id in IDS}
 
+class TestExercises(Bank):
+    """Right and wrong answers."""
 
-def named(case: Any) -> str:
-    return case.replace(" ", "-") if isinstance(case, str) else ""
-
-
-@pytest.mark.parametrize(
-    ("id", "answer"),
-    [pytest.param(id, answer, id=f"{id}-{named(how)}") for id, ways in RIGHT.items() for how, answer in ways.items()],
-)
-def test_what_is_right_is_accepted(id: str, answer: Any) -> None:
-    started = time.monotonic()
-    verdict = labkit.check(id, answer, reveal=True)
-    assert verdict, verdict
-    assert time.monotonic() - started < 2.0
-
-
-@pytest.mark.parametrize(
-    ("id", "answer", "said"),
-    [pytest.param(id, answer, said, id=f"{id}-{named(how)}") for id, how, answer, said in WRONG],
-)
-def test_what_is_wrong_is_refused_with_the_reason(id: str, answer: Any, said: str) -> None:
-    verdict = labkit.check(id, answer, reveal=True)
-    assert not verdict
-    assert any(part in verdict.what for part in said.split("|")), verdict
-    assert verdict.expected
-    assert verdict.happened
-
-
-@pytest.mark.parametrize("id", IDS)
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(lambda id: ..., id="dots"),
-        pytest.param(lambda id: None, id="nothing"),
-        pytest.param(lambda id: CONSTANT[id], id="a constant"),
-        pytest.param(lambda id: lambda *_: ..., id="a function that gives dots"),
-        pytest.param(lambda id: raises, id="raises"),
-        pytest.param(lambda id: add.delay(1, 1), id="a result"),
-    ],
-)
-def test_no_answer_at_all_is_never_accepted(id: str, answer: Callable[[str], Any]) -> None:
-    verdict = labkit.check(id, answer(id), reveal=True)
-    assert not verdict
-    assert verdict.what
-
-
-def test_an_endless_loop_is_reported_in_time() -> None:
-    started = time.monotonic()
-    verdict = labkit.check("07.5", endless)
-    assert not verdict
-    assert "comes to an end" in verdict.what
-    assert time.monotonic() - started < LIMIT
-
-
-@pytest.mark.parametrize("id", IDS)
-def test_hints_get_plainer_and_the_last_one_stays(id: str) -> None:
-    said = [labkit.hint(id) for _ in range(4)]
-    assert len(set(said)) >= 2
-    assert said[-1] == said[-2]
-
-
-def test_the_solution_is_no_progress_and_an_answer_is() -> None:
-    labkit.check("07.2", note.s("squares"), reveal=True)
-    assert not list(Path().iterdir())
-    labkit.check("07.2", note.s("squares"))
-    assert [path.name for path in Path().iterdir()] == [".labkit-progress.json"]
+    answers: ClassVar = bank(RIGHT, WRONG)
+    number = 120
+    endless = ("07.5", for_ever, "comes to an end")
+    solution = ("07.2", note.s("squares"))
 
 
 class TestWhatTheRecapSays:
@@ -256,16 +173,16 @@ class TestWhatTheRecapSays:
     def test_a_chord_called_with_empty_brackets_is_sent(self) -> None:
         assert chord((add.s(i, i) for i in range(10)), xsum.s())().get(timeout=10) == 90
 
-    def test_a_group_behind_a_task_is_given_its_value_and_the_task_the_keywords(self, lab: labkit.Lab) -> None:
-        @lab.app.task(name="lesson.create_user")
+    def test_a_group_behind_a_task_is_given_its_value_and_the_task_the_keywords(self, lesson_lab: labkit.Lab) -> None:
+        @lesson_lab.app.task(name="lesson.create_user")
         def create_user(username: str, first: str, last: str, email: str) -> list[str]:
             return [username, first, last, email]
 
-        @lab.app.task(name="lesson.import_contacts")
+        @lesson_lab.app.task(name="lesson.import_contacts")
         def import_contacts(user: list[str]) -> str:
             return f"contacts of {user[0]}"
 
-        @lab.app.task(name="lesson.send_welcome_email")
+        @lesson_lab.app.task(name="lesson.send_welcome_email")
         def send_welcome_email(user: list[str]) -> str:
             return f"welcome to {user[3]}"
 

@@ -2,10 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise, repeat
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from celery import chain, chord, group, signature, xmap, xstarmap
@@ -14,25 +13,14 @@ from kombu.exceptions import EncodeError
 
 import labkit
 import tasks
-from labkit.practice import LIMIT
 from tasks import add, ident, mul, note, power, xsum
+from tests.banks import Bank, bank, for_ever
 
 Numbers = list[int]
 Pairs = list[list[int]]
-IDS = ["09.1", "09.2", "09.3", "09.4", "09.5"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def lab() -> Iterator[labkit.Lab]:
-    lab = labkit.start(tasks.app)
-    yield lab
-    labkit.stop()
-
-
-@pytest.fixture(autouse=True)
-def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is written where the notebook is."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("lesson_lab", "elsewhere")
 
 
 # --- tasks that a learner would write -------------------------------------------------------------------------
@@ -107,15 +95,6 @@ def until_bad(pairs: Pairs) -> list[float | None]:
 @tasks.app.task(name="bank09.good_only")
 def good_only(pairs: Pairs) -> list[float]:
     return [x / y for x, y in pairs if y]
-
-
-def raises(*_: Any) -> None:
-    raise RuntimeError("not like this")
-
-
-def endless(*_: Any) -> None:
-    while True:
-        pass
 
 
 def halves(pairs: Pairs, size: int) -> list[Pairs]:
@@ -273,85 +252,20 @@ def _caught_while_building(pairs: Pairs) -> Signature | None:
         return None
 
 
-CONSTANT: dict[str, Any] = {
-    "09.1": 26,
-    "09.2": lambda *_: power.starmap([(3, 2), (5, 2)]),
-    "09.3": lambda *_: add.chunks([[1, 2], [3, 4], [5, 6]], 2).group() | total.s(),
-    "09.4": lambda *_: or_none.starmap([[6, 2], [1, 0], [8, 2]]),
-    "09.5": lambda *_: add.chunks([[1, 2]] * 10, 3),
-}
+class TestExercises(Bank):
+    """Right and wrong answers."""
 
-
-def named(case: str) -> str:
-    return case.replace(" ", "-")
-
-
-@pytest.mark.parametrize(
-    ("id", "answer"),
-    [pytest.param(id, answer, id=f"{id}-{named(how)}") for id, ways in RIGHT.items() for how, answer in ways.items()],
-)
-def test_what_is_right_is_accepted(id: str, answer: Any) -> None:
-    started = time.monotonic()
-    verdict = labkit.check(id, answer, reveal=True)
-    assert verdict, verdict
-    assert time.monotonic() - started < 2.0
-
-
-@pytest.mark.parametrize(
-    ("id", "answer", "said"),
-    [pytest.param(id, answer, said, id=f"{id}-{named(how)}") for id, how, answer, said in WRONG],
-)
-def test_what_is_wrong_is_refused_with_the_reason(id: str, answer: Any, said: str) -> None:
-    verdict = labkit.check(id, answer, reveal=True)
-    assert not verdict
-    assert any(part in verdict.what for part in said.split("|")), verdict
-    assert verdict.expected
-    assert verdict.happened or "no answer yet" in verdict.what
-
-
-@pytest.mark.parametrize("id", IDS)
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param(lambda id: ..., id="dots"),
-        pytest.param(lambda id: None, id="nothing"),
-        pytest.param(lambda id: CONSTANT[id], id="a constant"),
-        pytest.param(lambda id: lambda *_: ..., id="a function that gives dots"),
-        pytest.param(lambda id: raises, id="raises"),
-        pytest.param(lambda id: add.delay(1, 1), id="a result"),
-    ],
-)
-def test_no_answer_at_all_is_never_accepted(id: str, answer: Callable[[str], Any]) -> None:
-    verdict = labkit.check(id, answer(id), reveal=True)
-    assert not verdict
-    assert verdict.what
-
-
-def test_the_skeletons_are_told_as_unanswered() -> None:
-    for id, found in {"09.3": lambda *_: ..., "09.4": lambda _: ..., "09.5": lambda *_: ...}.items():
-        assert "there is no answer yet" in labkit.check(id, found).what
-
-
-def test_an_endless_loop_is_reported_in_time() -> None:
-    started = time.monotonic()
-    verdict = labkit.check("09.5", endless)
-    assert not verdict
-    assert "comes to an end" in verdict.what
-    assert time.monotonic() - started < LIMIT
-
-
-@pytest.mark.parametrize("id", IDS)
-def test_hints_get_plainer_and_the_last_one_stays(id: str) -> None:
-    said = [labkit.hint(id) for _ in range(4)]
-    assert len(set(said)) >= 2
-    assert said[-1] == said[-2]
-
-
-def test_the_solution_is_no_progress_and_an_answer_is() -> None:
-    labkit.check("09.1", "DAECB", reveal=True)
-    assert not list(Path().iterdir())
-    labkit.check("09.1", "DAECB")
-    assert [path.name for path in Path().iterdir()] == [".labkit-progress.json"]
+    answers: ClassVar = bank(RIGHT, WRONG)
+    number = 26
+    constants: ClassVar = {
+        "09.2": lambda *_: power.starmap([(3, 2), (5, 2)]),
+        "09.3": lambda *_: add.chunks([[1, 2], [3, 4], [5, 6]], 2).group() | total.s(),
+        "09.4": lambda *_: or_none.starmap([[6, 2], [1, 0], [8, 2]]),
+        "09.5": lambda *_: add.chunks([[1, 2]] * 10, 3),
+    }
+    endless = ("09.5", for_ever, "comes to an end")
+    solution = ("09.1", "DAECB")
+    unanswered: ClassVar = {"09.3": lambda *_: ..., "09.4": lambda _: ..., "09.5": lambda *_: ...}
 
 
 # --- what the official guide prints, as it is now ---------------------------------------------------------------

@@ -1,36 +1,24 @@
 """The exercises of lesson 12: what is accepted, and what each plausible slip is told."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from celery.exceptions import Retry
-from celery.result import AsyncResult
 
-import labkit
 import tasks
 from labkit.exercises.services import ask, charge, charged, confirm
 from tasks import add, note
+from tests.banks import Bank
 
 Body = Callable[..., Any]
 
 made = 0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def lab() -> Iterator[labkit.Lab]:
-    lab = labkit.start(tasks.app)
-    yield lab
-    labkit.stop()
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Progress is written to the folder worked in."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("lesson_lab", "elsewhere")
 
 
 def task(body: Body, **options: Any) -> Any:
@@ -573,71 +561,22 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     "a function": (asked_first, "the answer is a task"),
 }
 
-BANK: dict[str, tuple[dict[str, Any], dict[str, tuple[Any, str]]]] = {
-    "12.1": (RIGHT_1, WRONG_1),
-    "12.2": (RIGHT_2, WRONG_2),
-    "12.3": (RIGHT_3, WRONG_3),
-    "12.4": (RIGHT_4, WRONG_4),
-    "12.5": (RIGHT_5, WRONG_5),
-}
 
+class TestExercises(Bank):
+    """Right and wrong answers."""
 
-@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (right, _) in BANK.items() for name in right])
-def test_right_answers_are_accepted(id: str, name: str) -> None:
-    began = time.monotonic()
-    verdict = labkit.check(id, BANK[id][0][name])
-    assert verdict.accepted, verdict
-    assert time.monotonic() - began < 2.5  # 1 s on a machine that does nothing else
-
-
-@pytest.mark.parametrize(("id", "name"), [(id, name) for id, (_, wrong) in BANK.items() for name in wrong])
-def test_wrong_answers_are_told_what_is_wrong(id: str, name: str) -> None:
-    answer, says = BANK[id][1][name]
-    verdict = labkit.check(id, answer)
-    assert not verdict.accepted
-    assert says in verdict.what, verdict
-    assert verdict.expected or verdict.happened
-
-
-@pytest.mark.parametrize("id", BANK)
-@pytest.mark.parametrize("kind", ["ellipsis", "constant", "number", "none", "raises", "sent", "called"])
-def test_what_is_no_answer_is_refused(id: str, kind: str) -> None:
-    sent: AsyncResult = add.delay(1, 1)
-    sent.get(timeout=5)
-    answers: dict[str, Any] = {
-        "ellipsis": ...,
-        "constant": SEVEN,
-        "number": 7,
-        "none": None,
-        "raises": RAISES,
-        "sent": sent,
-        "called": add(1, 1),
+    answers: ClassVar = {
+        "12.1": (RIGHT_1, WRONG_1),
+        "12.2": (RIGHT_2, WRONG_2),
+        "12.3": (RIGHT_3, WRONG_3),
+        "12.4": (RIGHT_4, WRONG_4),
+        "12.5": (RIGHT_5, WRONG_5),
     }
-    verdict = labkit.check(id, answers[kind])
-    assert not verdict.accepted
-    assert verdict.what
-
-
-def test_an_endless_answer_is_only_reported() -> None:
-    began = time.monotonic()
-    verdict = labkit.check("12.3", task(endless))
-    assert verdict.what == "the body comes to an end"
-    assert time.monotonic() - began < 5
-    assert labkit.check("12.3", RIGHT_3["solution"]).accepted
-
-
-@pytest.mark.parametrize("id", BANK)
-def test_each_exercise_has_hints_that_get_plainer(id: str) -> None:
-    hints = [labkit.hint(id) for _ in range(4)]
-    assert len(set(hints)) >= 2
-    assert hints[-1] == hints[-2]
-
-
-def test_a_revealed_solution_is_no_progress() -> None:
-    labkit.check("12.5", RIGHT_5["solution"], reveal=True)
-    assert "lesson 12  ○○○○○" in labkit.progress()
-    labkit.check("12.5", RIGHT_5["solution"])
-    assert "lesson 12  ○○○○●" in labkit.progress()
+    constant = staticmethod(SEVEN)
+    number = 7
+    failing = staticmethod(RAISES)
+    endless = ("12.3", task(endless), "the body comes to an end")
+    solution = ("12.5", RIGHT_5["solution"])
 
 
 def test_services_that_no_check_has_set_up() -> None:
