@@ -18,6 +18,7 @@ _OUTCOME_SIZE: Final = 11
 #: An outcome that is longer than this goes on two lines.
 _LINE: Final = 38
 _NAMED: Final = ("callback", "errback", "spawned", "replaced")
+_DECIDED: Final = ("spawned", "replaced")
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 
 
@@ -167,7 +168,8 @@ class _Dot:
         picture.node(
             self.names[key],
             label=self.labelled[key][0],
-            style=f"rounded,filled,{look.line}",
+            # The calls of a map are no messages: square corners.
+            style=",".join(["rounded"] * (self.graph.nodes[key].role != "map") + ["filled", look.line]),
             fillcolor=look.fill,
             color=look.border,
             fontcolor=look.text,
@@ -201,7 +203,7 @@ class _Dot:
         theme, kind = self.theme, line.edge.kind
         attributes: dict[str, str] = {}
         dead = self.dead(line)
-        if kind in ("spawned", "replaced"):
+        if kind in _DECIDED:
             attributes["style"] = "dashed"
         elif not line.edge.passes_value and kind in ("result", "order", "callback"):
             attributes |= {"style": "dotted", "arrowhead": "onormal", "penwidth": "1.5"}
@@ -211,7 +213,7 @@ class _Dot:
                 attributes["style"] = "dashed"
         elif dead:
             attributes |= {"color": theme.pale, "style": attributes.get("style", "dashed")}
-        elif line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
+        elif kind not in _DECIDED and line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
             attributes["color"] = theme.red
         if line in self.named:
             # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.

@@ -91,7 +91,8 @@ class Drawing:
         body = _TITLE.sub(self._titled, _NOISE.sub("", drawn[head.end() :]))
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width * scale:.0f}" height="{height * scale:.0f}" '
-            f'viewBox="0 0 {head[1]} {head[2]}" role="img" aria-label="{escape(self._summary())}" '
+            f'viewBox="0 0 {head[1]} {head[2]}" role="img" style="max-width:100%;height:auto" '
+            f'aria-label="{escape(self._summary())}" '
             f'font-family="{FONT}">{body}'
         )
 

@@ -75,8 +75,14 @@ def _ignored(fact: Mapping[str, Any]) -> bool:
 
 def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
     """Apply the facts of one task: a retry without delay can begin before the last run is known to be over."""
+    values = []
     for fact in sorted(life, key=lambda fact: fact.get("retries") or 0):
         _LIVES[fact["kind"]](node, fact)
+        if fact["kind"] == "succeeded":
+            values.append(fact["value"])
+    if len(values) > 1 and node.state == "succeeded" and values[0] != values[-1]:
+        # The backend does not store a result over one that succeeded (celery/backends/base.py: _store_result).
+        node.value, node.note = values[0], "ran again; the first value stays"
 
 
 def _replaced(nodes: list[Node]) -> None:

@@ -200,7 +200,9 @@ class Lab(Pace):
     def _check(self) -> None:
         self._check_running()
         if self.faults.broker_away:
-            raise LabError("a fault has stopped the broker. lab.reset() starts it again, lab.faults.start_broker() too.")
+            raise LabError(
+                "a fault has stopped the broker. lab.reset() starts it again, lab.faults.start_broker() too."
+            )
         if self.broker is not None and not self.broker.running:
             raise LabError(_GONE.format("broker"))
 

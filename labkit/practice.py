@@ -23,6 +23,8 @@ from labkit.run import Run
 
 #: No check lasts longer, in seconds, whatever the answer does.
 LIMIT: Final = 5.0
+NO_ANSWER: Final = "there is no answer yet"
+YOUR_OWN: Final = ("your own code in place of ...",)
 
 #: Where a learner's progress is kept: in the folder of the notebooks that are worked on.
 PROGRESS: Final = ".labkit-progress.json"
@@ -84,6 +86,10 @@ class Trial:
     def refuse(self, what: str, expected: Any = "", happened: Any = "", **graphs: Graph) -> None:
         """Raise `Refused`."""
         raise Refused(what, str(expected), str(happened), **graphs)
+
+    def unanswered(self) -> None:
+        """Raise `Refused`: the exercise has not been begun."""
+        self.refuse(NO_ANSWER, *YOUR_OWN)
 
     def expect(self, holds: bool, what: str, expected: Any = "", happened: Any = "", **graphs: Graph) -> None:
         """Refuse the answer unless ``holds``."""
@@ -185,7 +191,7 @@ class Verdict:
     def __repr__(self) -> str:
         if self.accepted:
             return f"✓ {self.id} accepted" + (" (the solution)" if self.revealed else "")
-        lines = [f"✗ {self.id} not yet: {self.what}"]
+        lines = [f"✗ {self.id} {'not yet' if self.what == NO_ANSWER else 'does not hold yet'}: {self.what}"]
         lines += [f"  expected  {self.expected}"] if self.expected else []
         lines += [f"  happened  {self.happened}"] if self.happened else []
         return "\n".join([*lines, f'  For a hint: labkit.hint("{self.id}")'])
@@ -212,7 +218,7 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     if lab.paused:
         raise LabError("the lab is paused, so nothing would run. Call lab.resume() first.")
     if answer is ...:
-        return Verdict(id, False, "there is no answer yet", "your own code in place of ...")
+        return Verdict(id, False, NO_ANSWER, *YOUR_OWN)
     trial = Trial(lab, time.monotonic() + LIMIT)
     try:
         found.check(answer, trial)

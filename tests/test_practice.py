@@ -49,6 +49,7 @@ def lab() -> Iterator[labkit.Lab]:
 @pytest.fixture(autouse=True)
 def exercises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Three tiny exercises, and a folder of one's own for what is done."""
+    practice.progress()  # imports the exercises of all lessons, which happens once
     monkeypatch.setattr(practice, "_exercises", {})
     monkeypatch.setattr(practice, "_hinted", {})
     monkeypatch.chdir(tmp_path)
@@ -114,7 +115,7 @@ def test_a_wrong_value_tells_input_expectation_and_what_happened(lab: labkit.Lab
     verdict = labkit.check("97.1", lambda n: add.s(n, n + 1))
     assert not verdict
     first, expected, happened, hint = repr(verdict).splitlines()
-    n = int(first.removeprefix("✗ 97.1 not yet: the value is right for n="))
+    n = int(first.removeprefix("✗ 97.1 does not hold yet: the value is right for n="))
     assert (expected, happened) == (f"  expected  {2 * n}", f"  happened  {2 * n + 1}")
     assert hint == '  For a hint: labkit.hint("97.1")'
     assert done() is None

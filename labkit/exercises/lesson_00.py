@@ -58,7 +58,7 @@ def _one_add(answer: Any, trial: Trial, x: int, y: int) -> tuple[Any, _Letter, f
         returned = trial.call(answer, x, y)
     took = time.time() - began
     if returned is ... and not letters:
-        trial.refuse("there is no answer yet", "your own code in place of ...")
+        trial.unanswered()
     happened = f"no message; your function returned {returned!r:.60}"
     trial.expect(bool(letters), "a message is sent", "one message", happened)
     trial.expect(len(letters) == 1, "one message is sent", "1 message", f"{len(letters)} messages")

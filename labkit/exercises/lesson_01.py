@@ -22,7 +22,7 @@ _ROUNDING: Final = 0.02
 def _signature(trial: Trial, answer: Any) -> Signature:
     """Refuse an answer that is no signature; the message tells how to make one."""
     if answer is ...:
-        trial.refuse("there is no answer yet", "your own code in place of ...")
+        trial.unanswered()
     trial.plan(answer)
     if not isinstance(answer, Signature):
         trial.refuse("the answer gives a signature, not a dict", "a Signature", type(answer).__name__)
@@ -31,7 +31,7 @@ def _signature(trial: Trial, answer: Any) -> Signature:
 
 def _signatures(trial: Trial, answer: Any, many: int, each: str) -> list[Signature]:
     if answer is ...:
-        trial.refuse("there is no answer yet", "your own code in place of ...")
+        trial.unanswered()
     if not isinstance(answer, list | tuple):
         trial.refuse("the answer is a list of signatures", "a list", f"{answer!r:.60}")
     trial.expect(len(answer) == many, f"the list has one signature {each}", many, len(answer))

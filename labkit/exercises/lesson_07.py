@@ -30,7 +30,8 @@ def _build(trial: Trial, answer: Any, given: Any) -> Any:
     if isinstance(answer, dict):
         trial.refuse("the answer is a function", "a function that returns a canvas, made with def", "a canvas")
     built = trial.call(answer, given)
-    trial.expect(built is not ..., "there is no answer yet", "your own code in place of ...")
+    if built is ...:
+        trial.unanswered()
     return built
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, Final
+
+from celery.result import AsyncResult
+
+from labkit.lab import Lab
 
 #: What a service does next for a name: values to return and exceptions to raise. The last one is for ever.
 _next: dict[str, list[Any]] = {}
@@ -55,6 +60,14 @@ def charges(order: str) -> list[float]:
     """What was charged for an order so far."""
     with _lock:
         return list(_charges.get(order, ()))
+
+
+def quiet(lab: Lab, queue: str, results: Iterable[AsyncResult[Any]], workers: int) -> None:
+    """Return when workers of one slot each, held back by a rate limit, run nothing and fetch nothing more."""
+    results = list(results)
+    full = workers * lab.app.conf.worker_prefetch_multiplier
+    while sum(result.ready() for result in results) < workers or len(lab.queue(queue).unacknowledged) < full:
+        time.sleep(0.05)
 
 
 def forget(order: str) -> None:

@@ -120,8 +120,12 @@ export class Fold {
 
   update(touched) {
     for (const index of this.unplanned) {
-      const fact = this.facts.arrived[this.shape.nodes[index].born];
-      this.nodes[index].present = fact !== undefined && fact.place < this.cursor;
+      const { born, task } = this.shape.nodes[index];
+      const fact = this.facts.arrived[born];
+      const present = fact !== undefined && fact.place < this.cursor;
+      // A replacement that comes up, with somebody else's message, tells what became of the task it replaces.
+      if (present !== this.nodes[index].present && task !== undefined) touched.add(task);
+      this.nodes[index].present = present;
     }
     for (const task of touched) this.task(task);
     this.conclude();

@@ -31,7 +31,10 @@ export const LIVES = {
   },
   succeeded(node, fact) {
     stop(node, fact);
-    Object.assign(node, { state: "succeeded", value: fact.value ?? null, items: fact.items ?? null, error: null });
+    const value = fact.value ?? null;
+    Object.assign(node, { state: "succeeded", error: null });
+    if (!node.stored) Object.assign(node, { stored: true, value, items: fact.items ?? null });
+    else if (value !== node.value) node.note = "ran again; the first value stays";
   },
   failed(node, fact) {
     stop(node, fact);
