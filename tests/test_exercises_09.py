@@ -268,6 +268,13 @@ class TestExercises(Bank):
     unanswered: ClassVar = {"09.3": lambda *_: ..., "09.4": lambda _: ..., "09.5": lambda *_: ...}
 
 
+def test_a_wrong_order_is_told_without_a_drawing() -> None:
+    """One of up to two dozen messages would be taller than the screen."""
+    verdict = labkit.check("09.1", "BADEC")
+    assert "fewer messages stand before more" in verdict.expected
+    assert verdict.got is None
+
+
 # --- what the official guide prints, as it is now ---------------------------------------------------------------
 
 

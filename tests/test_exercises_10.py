@@ -1,11 +1,13 @@
 """The exercises of lesson 10: what is accepted, and what each plausible slip is told."""
 
+import json
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
 from celery import chain, chord, group
-from celery.result import GroupResult
+from celery.result import AsyncResult, GroupResult, result_from_tuple
 
 import labkit
 import tasks
@@ -366,6 +368,41 @@ class TestWhatTheLessonSaysOfCelerysGraph:
         assert graph.to_dot(text, formatter=Same()) is None
         assert len(graph) == 2
         assert sum('"same" [' in line and "->" not in line for line in text.getvalue().splitlines()) == 1
+
+    def test_the_body_is_sent_when_the_children_of_the_last_header_are_stored(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The header notes it as its child, too late."""
+        backend = type(tasks.app.backend)
+        joins, over = backend.on_chord_part_return, threading.Event()
+        found: dict[str, list[str]] = {}
+
+        def join(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+            joined = joins(self, request, *args, **kwargs)
+            if request.children:
+                found["noted"] = [child.id for child in request.children]
+                found["stored"] = [child.id for child in AsyncResult(request.id).children or ()]
+                over.set()
+            return joined
+
+        monkeypatch.setattr(backend, "on_chord_part_return", join)
+        run = labkit.run(chord([add.s(1, 1), add.s(2, 2)], xsum.s()))
+        run.wait(timeout=10)
+        assert over.wait(5)
+        assert found == {"noted": [run.result.id], "stored": []}
+
+    def test_the_walk_back_from_the_tuple_finds_all_but_what_follows_a_first_chord(self) -> None:
+        two = [add.s(1, 1), add.s(2, 2)]
+        for flow, missed in (
+            (add.s(1, 1) | group(mul.s(2), mul.s(3)) | xsum.s() | sub.s(1), []),
+            (chord(two, xsum.s()), []),
+            (chord(two, xsum.s()) | mul.s(2) | sub.s(1), ["#3", "#4"]),
+            (add.s(1, 1).set(link=[mul.s(2)]), ["#2"]),
+        ):
+            run = labkit.run(flow)
+            run.wait(timeout=10)
+            found = all_ids(result_from_tuple(json.loads(json.dumps(run.result.as_tuple()))))
+            assert [run.graph.number(key) for key, node in run.graph.nodes.items() if node.id not in found] == missed
 
     def test_a_recording_shows_itself(self) -> None:
         run = labkit.run(add.s(1, 1) | mul.s(2))

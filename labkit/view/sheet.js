@@ -3,7 +3,7 @@
 import { GLYPHS } from "./fold.js";
 import { outcome } from "./meaning.js";
 
-const SLICE = 8; // milliseconds for which cells are made before the page may do something else
+const SLICE = 150; // cells made in one frame: the page may do something else before the next
 
 export class Sheet {
   constructor(host, chosen) {
@@ -72,10 +72,9 @@ export class Sheet {
     this.shown = fold;
     if (!this.open) return false;
     for (const each of this.cells) this.look(each);
-    const until = performance.now() + SLICE;
     const made = [];
     const { nodes } = this.told;
-    while (this.cells.length < nodes.length && (!this.cells.length || performance.now() < until)) {
+    while (this.cells.length < nodes.length && made.length < SLICE) {
       const each = this.cell(nodes[this.cells.length]);
       this.look(each);
       this.cells.push(each);

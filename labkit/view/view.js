@@ -98,7 +98,7 @@ export class View {
     const opened = (told, from) => {
       this.sheet.unfold(told, from, this.shape);
       this.sheet.show(this.fold);
-      this.sheet.cells[0].cell.focus();
+      this.sheet.cells[0].cell.focus({ preventScroll: true });
     };
     this.drawing = new Drawing(this.canvas, { chosen, opened });
     this.sheet = new Sheet(this.sheetHost, chosen);

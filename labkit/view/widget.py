@@ -19,6 +19,8 @@ from labkit.view import assets
 from labkit.view.buttons import Buttons
 from labkit.view.feed import Feed
 
+#: The end of one task, and the sending, fetching and start of the next, come within so many seconds: one message.
+BURST: Final = 0.003
 #: Facts go to the browser this often at most, in seconds; where they come in crowds, less often.
 OFTEN: Final = 0.012
 SELDOM: Final = 0.06
@@ -89,12 +91,16 @@ class View(anywidget.AnyWidget):
             self._loop.call_soon_threadsafe(self._soon, context=self._context)
 
     def _soon(self) -> None:
-        """In the loop: tell now, unless something was told a moment ago; but the end at once, before the next cell."""
-        if self._due is not None and self._feed.recording.over.is_set() and not self._ending:
+        """In the loop: tell soon, unless something was told a moment ago; but the end at once, before the next cell."""
+        over = self._feed.recording.over.is_set()
+        if self._due is not None and over and not self._ending:
             self._due.cancel()
             self._due = None
         if self._due is None and not self._ended:
-            self._flush()
+            if over:
+                self._flush()
+            else:
+                self._due = self._loop.call_later(BURST, self._flush, context=self._context)
 
     def _flush(self, final: bool = False) -> None:
         self._due = None
