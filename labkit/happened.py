@@ -82,7 +82,7 @@ def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
             values.append(fact["value"])
     if len(values) > 1 and node.state == "succeeded" and values[0] != values[-1]:
         # The backend does not store a result over one that succeeded (celery/backends/base.py: _store_result).
-        node.value, node.note = values[0], "ran again; the first value stays"
+        node.value, node.note = values[0], node.note or "ran again; the first value stays"
 
 
 def _replaced(nodes: list[Node]) -> None:

@@ -116,7 +116,10 @@ WRONG_3: dict[str, tuple[Any, str]] = {
     "always three numbers": (lambda n: chain(add.s(n[0], n[1]), add.s(n[2])), "the value is right"),
     "the last is forgotten": (lambda n: chain(add.s(n[0], n[1]), *map(add.s, n[2:-1])), "the value is right"),
     "from the end": (lambda n: total_by_loop(n[::-1]), "each step holds the total so far"),
-    "immutable": (lambda n: chain(add.s(n[0], n[1]), *[add.si(each, each) for each in n[2:]]), "the value is right"),
+    "immutable": (
+        lambda n: chain(add.s(n[0], n[1]), *[add.si(each, each) for each in n[2:]]),
+        "the value is right|each step gets the value",
+    ),
     "totals made here": (
         lambda n: chain(*[add.si(sum(n[:place]), n[place]) for place in range(1, len(n))]),
         "each step gets the value of the one before",

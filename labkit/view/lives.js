@@ -34,7 +34,7 @@ export const LIVES = {
     const value = fact.value ?? null;
     Object.assign(node, { state: "succeeded", error: null });
     if (!node.stored) Object.assign(node, { stored: true, value, items: fact.items ?? null });
-    else if (value !== node.value) node.note = "ran again; the first value stays";
+    else if (value !== node.value) node.note ??= "ran again; the first value stays";
   },
   failed(node, fact) {
     stop(node, fact);
