@@ -203,7 +203,7 @@ def _traced(page: Any) -> Iterator[list[float]]:
     events: list[dict[str, Any]] = []
     ended: list[Any] = []
     devtools.on("Tracing.dataCollected", lambda data: events.extend(data["value"]))
-    devtools.on("Tracing.tracingComplete", ended.append)
+    devtools.on("Tracing.tracingComplete", lambda data: ended.append(data))
     categories = ["toplevel", "disabled-by-default-devtools.timeline"]
     devtools.send("Tracing.start", {"traceConfig": {"includedCategories": categories}})
     spent: list[float] = []

@@ -90,6 +90,7 @@ export class Drawing {
       return group && { group, title: group.querySelector("text") };
     });
     this.lines = [...this.layer.querySelectorAll(".edge")].map((line) => this.line(line));
+    this.svg.classList.add("fresh");
     this.host.replaceChildren(this.svg);
     if (this.boxes[0]) this.boxes[0].group.setAttribute("tabindex", "0");
     if (!this.moved) this.fit();
@@ -166,6 +167,9 @@ export class Drawing {
     }
     this.frames.forEach((frame, place) => frame && this.showFrame(frame, place, fold));
     for (const line of this.lines) this.showLine(line, fold);
+    const { svg } = this;
+    // Colours change slowly, but what has just been drawn has no colour to change from.
+    if (svg.classList.contains("fresh")) requestAnimationFrame(() => svg.classList.remove("fresh"));
   }
 
   showNode(box, fold, now) {

@@ -16,7 +16,7 @@ import { Timeline } from "./timeline.js";
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const CROWD = 200; // with more nodes than this …
-const SELDOM = 60; // … so many milliseconds at least between two frames of a run that goes on
+const SELDOM = 100; // … so many milliseconds at least between two frames of a run that goes on
 const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 

@@ -23,7 +23,7 @@ from labkit.view.feed import Feed
 BURST: Final = 0.003
 #: Facts go to the browser this often at most, in seconds; where they come in crowds, less often.
 OFTEN: Final = 0.012
-SELDOM: Final = 0.06
+SELDOM: Final = 0.1
 CROWD: Final = 20
 #: What the backend answers comes when all is over: the view listens so much longer, in seconds.
 LINGER: Final = 0.5
