@@ -190,6 +190,13 @@ class TestFeed:
         assert max(len(json.dumps(fact)) for fact in record["facts"]) < 4_000
         assert len(json.dumps(record)) < 40_000
 
+    def test_what_has_not_been_sent_has_no_arguments_yet(self, lab: labkit.Lab) -> None:
+        run = lab.run(add.s(1, 1) | add.s(2))
+        run.wait()
+        record = Feed(run.recording).all()
+        assert [node["call"] for node in record["shape"]["nodes"]] == ["add(1, 1)", "add(…, 2)"]
+        assert [fact["call"] for fact in record["facts"] if fact["kind"] == "published"] == ["add(1, 1)", "add(2, 2)"]
+
     def test_bytes_per_task(self, lab: labkit.Lab) -> None:
         run = lab.run(chord([add.s(place, 1) for place in range(300)], xsum.s()))
         run.wait()

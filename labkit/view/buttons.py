@@ -70,7 +70,8 @@ class Buttons:
             said: dict[str, Any] = {}
             try:
                 if not self._run.lab.step(message=self._steps[0]):
-                    said["refused"] = "nothing is held: no task waits to be run."
+                    busy = bool(self._run.lab.gate.running)
+                    said["refused"] = f"nothing is held{': what runs has not ended' if busy else ': no task waits'} yet."
             except LabError as error:
                 said["refused"] = str(error)
             self._tell({**said, "lab": self.state(), "stepped": True})

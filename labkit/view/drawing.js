@@ -89,7 +89,7 @@ export class Drawing {
       const group = this.layer.querySelector(`[data-name="frame${place + 1}"]`);
       return group && { group, title: group.querySelector("text") };
     });
-    this.lines = [...this.layer.querySelectorAll(".edge")].map((line) => this.line(line));
+    this.join();
     this.svg.classList.add("fresh");
     this.host.replaceChildren(this.svg);
     if (this.boxes[0]) this.boxes[0].group.setAttribute("tabindex", "0");
@@ -124,12 +124,31 @@ export class Drawing {
     return box;
   }
 
-  line(group) {
-    const ends = ["source", "target"].map((end) => {
-      const number = /^n(\d+)$/.exec(group.dataset[end])?.[1];
-      return number && this.boxes.find((box) => box.told.nodes[0] === number - 1);
-    });
-    return { group, ends, shown: "" };
+  /** Lines, and what they meet in between (bars, ways out of frames, connectors of rows), with the boxes at both ends. */
+  join() {
+    const named = new Map(this.boxes.map((box) => [`n${box.told.nodes[0] + 1}`, box]));
+    const groups = [...this.layer.querySelectorAll(".edge")];
+    const next = { source: new Map(), target: new Map() };
+    for (const { dataset } of groups) {
+      for (const [end, other] of [["source", "target"], ["target", "source"]]) {
+        next[end].set(dataset[other], [...(next[end].get(dataset[other]) ?? []), dataset[end]]);
+      }
+    }
+    const ends = (name, end, seen = new Set()) => {
+      if (named.has(name)) return [named.get(name)];
+      if (seen.has(name)) return [];
+      seen.add(name);
+      return (next[end].get(name) ?? []).flatMap((each) => ends(each, end, seen));
+    };
+    this.lines = groups.map((group) => ({
+      group, name: "edge", ends: ["source", "target"].map((end) => ends(group.dataset[end], end)), shown: "",
+      // What was decided at run time has not failed because its sender did.
+      decided: group.querySelector("path")?.getAttribute("stroke-dasharray") === "5,2",
+    }));
+    for (const group of this.layer.querySelectorAll(".join, .way, .jump")) {
+      const [name, at] = [group.getAttribute("class"), group.dataset.name];
+      this.lines.push({ group, name, ends: ["source", "target"].map((end) => ends(at, end)), shown: name });
+    }
   }
 
   press(box) {
@@ -230,12 +249,14 @@ export class Drawing {
   }
 
   showLine(line, fold) {
-    const states = line.ends.map((box) => box && new Set(box.told.nodes.filter((each) => fold.nodes[each].present).map((each) => fold.nodes[each].state)));
-    const only = (set, state) => set && set.size === 1 && set.has(state);
-    let look = "edge";
-    if (states.some((set) => set && !set.size)) look += " absent";
-    else if (states.some((set) => only(set, "never ran"))) look += " dead";
-    else if (only(states[0], "failed")) look += " wrong";
+    const states = line.ends.map((boxes) => new Set(
+      boxes.flatMap(({ told }) => told.nodes.map((each) => fold.nodes[each]).filter(({ present }) => present).map(({ state }) => state)),
+    ));
+    const only = (set, state) => set.size === 1 && set.has(state);
+    let look = line.name;
+    if (line.ends.some((boxes, end) => boxes.length && !states[end].size)) look += " absent";
+    else if (line.name === "edge" && states.some((set) => only(set, "never ran"))) look += " dead";
+    else if (line.name === "edge" && !line.decided && only(states[0], "failed")) look += " wrong";
     if (look === line.shown) return;
     line.shown = look;
     line.group.setAttribute("class", look);

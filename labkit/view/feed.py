@@ -91,7 +91,7 @@ class Feed:
         for node in self.recording.plan.nodes.values():
             if node.id:
                 self.tasks[node.id]
-        return Shape(graph, self.recording.facts, self.tasks, self.late)
+        return Shape(graph, self.recording.facts, self.tasks, self.late, plan=self.recording.plan)
 
     def _new(self, fact: Fact) -> bool:
         """Whether a fact can tell of a node that the shape does not have."""

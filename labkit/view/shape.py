@@ -39,9 +39,10 @@ class Shape:
         facts: Iterable[Fact],
         tasks: Tasks,
         late: Collection[str] = (),
-        opened: Collection[str] = (),
+        plan: Graph | None = None,
     ) -> None:
         self.graph, self.labels = graph, Labels(graph)
+        self._planned, self._before = plan.nodes if plan else {}, Labels(plan or graph)
         self.signature = signature(graph)
         self._tasks, self._late = tasks, late
         self._place = {key: place for place, key in enumerate((*graph.nodes, *graph.frames))}
@@ -69,7 +70,7 @@ class Shape:
         }
 
     def _node(self, node: Node) -> dict[str, Any]:
-        told: dict[str, Any] = {"call": self.labels.call(node, LONGEST), "name": node.task}
+        told: dict[str, Any] = {"call": self._call(node), "name": node.task}
         waiting = Node(node.key, node.task, options=node.options)
         if outcome := self.labels.outcome(waiting):
             told["plan"] = outcome
@@ -84,6 +85,14 @@ class Shape:
         if node.id is None and node.note and node.note.startswith("called with") and node.args:
             told["inline"] = self._tasks[str(node.args[0])]
         return told
+
+    def _call(self, node: Node) -> str:
+        """The call as it is known before it is sent: its message tells the arguments."""
+        if node.key in self._planned:
+            return self._before.call(self._planned[node.key], LONGEST)
+        if node.role == "body":
+            return f"{self.labels.name(node)}(…)"
+        return self.labels.call(node, LONGEST)
 
     def _box(self, keys: list[str]) -> dict[str, Any]:
         told: dict[str, Any] = {"nodes": [self._place[key] for key in keys]}
