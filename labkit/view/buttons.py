@@ -71,7 +71,9 @@ class Buttons:
             try:
                 if not self._run.lab.step(message=self._steps[0]):
                     busy = bool(self._run.lab.gate.running)
-                    said["refused"] = f"nothing is held{': what runs has not ended' if busy else ': no task waits'} yet."
+                    said["refused"] = (
+                        f"nothing is held{': what runs has not ended' if busy else ': no task waits'} yet."
+                    )
             except LabError as error:
                 said["refused"] = str(error)
             self._tell({**said, "lab": self.state(), "stepped": True})

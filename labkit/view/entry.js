@@ -7,7 +7,11 @@ import { View } from "./view.js";
 export function render({ model, el }) {
   const view = new View(el, model.get("record"), (content) => model.send(content));
   const { id } = model.get("record");
-  const keep = (news) => news?.picture && savePicture(model.widget_manager, id, news.picture);
+  const keep = (news) => {
+    if (!news?.picture) return;
+    savePicture(model.widget_manager, id, news.picture);
+    view.root.dataset.kept = true;
+  };
   const heard = (content) => {
     keep(content.news);
     view.take(content);

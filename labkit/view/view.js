@@ -97,7 +97,7 @@ export class View {
     const chosen = (node, from) => this.ask(node, from);
     const opened = (told, from) => {
       this.sheet.unfold(told, from, this.shape);
-      this.sheet.show(this.fold);
+      if (this.sheet.show(this.fold)) this.draw();
       this.sheet.cells[0].cell.focus({ preventScroll: true });
     };
     this.drawing = new Drawing(this.canvas, { chosen, opened });

@@ -117,6 +117,7 @@ class View(anywidget.AnyWidget):
             self._ended = True
             recording.ignore(self._hear)
         elif over:
+            self.send({"news": self._picture()})  # somebody may save the notebook at once
             self._due = self._loop.call_later(LINGER, self._flush, True, context=self._context)
         elif news or self._feed.wanting:
             many = len(news.get("facts", ())) if news else 0
