@@ -135,7 +135,7 @@ class Faults:
         """The embedded worker serves again, what the killed one had not acknowledged too."""
         recordings = self.lab.active()
         workers.mourn(recordings)
-        ids = [id for recording in recordings for id in workers.stranded(recording)]
+        ids = [id for recording in recordings for id in workers.left_over(recording)[0]]
         workers.stop()
         if ids:
             bring_back(self.lab.app, ids)

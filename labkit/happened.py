@@ -51,6 +51,9 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
     return graph
 
 
+#: The note of a task that ran where nobody reports.
+_ASKED: Final = "as the backend answers"
+
 _fields: Final = attrgetter(*(field.name for field in fields(Node)))
 
 
@@ -206,7 +209,7 @@ def _bodies_end(graph: Graph) -> None:
 def _told_by_backend(node: Node, fact: Mapping[str, Any]) -> None:
     """All that is known of a task that ran where nobody reports: what is stored for it."""
     if fact["state"] == "SUCCESS":
-        node.state, node.value, node.note = "succeeded", fact["value"], "as the backend answers"
+        node.state, node.value, node.note = "succeeded", fact["value"], _ASKED
     elif node.state != "planned":
         node.state = "revoked" if fact["state"] == "REVOKED" else "failed"
         node.error = node.reason = fact["error"]
@@ -269,6 +272,8 @@ def _why_not(graph: Graph, node: Node, incoming: Mapping[str, list[Edge]]) -> st
         last = sources[-1][1]
         if node.error:
             return f"it could not be sent: {node.error}"
+        if any(source.note == _ASKED for _, source in sources):
+            return None  # its worker does not report what it sends
         return f"{graph.number(last.key)} ended without sending it"
     return None
 

@@ -99,6 +99,8 @@ class Recording:
         self.dropped = 0
         self.known: set[str] = {node.id for node in self.plan.nodes.values() if node.id}
         self.over = threading.Event()
+        #: The ids of tasks that a worker which does not report will have sent.
+        self.expected: set[str] = set()
         self.deferred: set[str] = set()
         self._open: dict[str, int] = {}
         self._busy = 0

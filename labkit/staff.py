@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.states import READY_STATES
 
-from labkit.graph import FINAL
+from labkit.graph import FINAL, Graph
 from labkit.receive import Receiver
 from labkit.record import Recording, snapshot
 from labkit.workers import Workers
@@ -68,11 +68,26 @@ class Staff:
             workers.mourn([recording])
         if self.others:
             graph = recording.graph
+            for id in [each for each in recording.expected if all(n.state in FINAL for n in graph.by_id(each))]:
+                recording.expected.discard(id)
+                recording.closed(id)
             open_nodes = [node for node in graph.nodes.values() if node.id and node.state not in FINAL]
             for id, meta in self._answers([str(node.id) for node in open_nodes if not node.started]):
                 if meta["status"] in READY_STATES:
                     recording.add("answered", id, **_told(meta), final=True)
-                    recording.closed(id)
+                    if meta["status"] == "SUCCESS":
+                        _expect_next(recording, graph, id)
+                    if id not in recording.expected:
+                        recording.closed(id)
+
+    def give_up(self, recording: Recording, ids: list[str]) -> None:
+        """What a killed worker had acknowledged is lost, unless the backend knows better: it may not have told all."""
+        for id, meta in list(self._answers(ids)):
+            if meta["status"] in READY_STATES:
+                recording.add("answered", id, **_told(meta), final=True)
+            else:
+                recording.add("lost", id, why="its worker was killed, and had acknowledged the message before")
+            recording.closed(id)
 
     def ask_backend(self, recording: Recording) -> bool:
         """Ask the result backend once for every task of a recording, and note what it answers. False if it is gone."""
@@ -103,6 +118,17 @@ class Staff:
             return
         for id, stored in zip(ids, backend.mget([backend.get_key_for_task(id) for id in ids]), strict=True):
             yield id, backend.meta_from_decoded(backend.decode(stored)) if stored else {"status": "PENDING"}
+
+
+def _expect_next(recording: Recording, graph: Graph, id: str) -> None:
+    """What comes after a task that ran where nobody reports was sent, though that is not heard: it is not over yet."""
+    for edge in graph.task_edges():
+        node = graph.nodes[edge.target]
+        if graph.nodes[edge.source].id != id or edge.kind not in ("result", "order", "callback") or node.id is None:
+            continue
+        if node.sent is None and node.state not in FINAL and node.id not in recording.expected:
+            recording.expected.add(node.id)
+            recording.opened(node.id)
 
 
 def _told(meta: dict[str, Any]) -> dict[str, Any]:

@@ -177,18 +177,23 @@ class Workers:
             each.told = True
             for recording in recordings:
                 _mourn(recording, each.name, self.lab.app)
-                for id in self.stranded(recording):
+                stranded, vanished = self.left_over(recording)
+                for id in stranded:
                     recording.add("stranded", id)
+                if not any(other.alive for other in self.processes):
+                    self.lab.staff.give_up(recording, vanished)
 
-    def stranded(self, recording: Recording) -> list[str]:
-        """The ids of messages that a worker which is gone had fetched and not acknowledged."""
+    def left_over(self, recording: Recording) -> tuple[list[str], list[str]]:
+        """Messages of a worker that is gone, by id: those it had not acknowledged, and those the broker has no more."""
         gate, alive = self.lab.gate, {self.lab.worker.name, *(each.name for each in self.processes if each.alive)}
         at_work = {fact["id"] for fact in recording.facts if fact["kind"] == "received" and fact["worker"] in alive}
         try:
-            fetched = {each.id for each in self.lab.queue(*self.queues).unacknowledged}
+            lying = self.lab.queue(*self.queues)
         except LabError:  # the broker is gone too, or is none that can be looked into
-            return []
-        return [id for id in recording.open if id in fetched and id not in at_work and id not in gate.running]
+            return [], []
+        fetched, waiting = ({each.id for each in part} for part in (lying.unacknowledged, lying.waiting))
+        ours = [id for id in recording.coming if id not in at_work and id not in gate.running]
+        return [id for id in ours if id in fetched], [id for id in ours if id not in fetched | waiting]
 
     def __enter__(self) -> Self:
         return self.start()

@@ -246,6 +246,7 @@ export class Fold {
     }
     if (sources.some(([, source]) => source.state !== "succeeded")) return null;
     if (node.error !== null) return `it could not be sent: ${node.error}`;
+    if (sources.some(([, source]) => source.note === "as the backend answers")) return null;
     return `#${sources.at(-1)[1].index + 1} ended without sending it`;
   }
 
