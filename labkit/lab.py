@@ -83,6 +83,8 @@ class Lab(Pace):
             self.listener.queues = self.queues
             self.listener.connect()
             self._stack.append(self.listener.disconnect)
+            Listener.heard.add(app)
+            self._stack.append(lambda: Listener.heard.discard(app))
             self.gate = Gate(self._over)
             signals.after_task_publish.connect(self._sent, weak=False)
             self._stack.append(lambda: signals.after_task_publish.disconnect(self._sent))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from celery import Celery, signals
 from celery.backends.base import Backend
-from celery.canvas import Signature
-from celery.exceptions import Reject, TaskRevokedError
+from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from labkit.embed import first_id, ids_in
+from labkit.inline import Watched, error_text, safe
 from labkit.origin import in_body
 from labkit.record import Recording, arguments, snapshot
 
@@ -32,6 +31,9 @@ class Listener:
 
     ``redact(task, args, kwargs)`` may return other arguments to be recorded in place of the real ones.
     """
+
+    #: The apps whose labs listen in this process: nobody else needs to report of them here.
+    heard: ClassVar[weakref.WeakSet[Celery]] = weakref.WeakSet()
 
     #: How many steps of the rest of a chain are kept with each message, though the plan has them too.
     carried = 50
@@ -70,9 +72,9 @@ class Listener:
             (signals.task_unknown, self._unknown),
             (signals.task_rejected, self._rejected),
         ):
-            safe = _safe(receiver)
-            signal.connect(safe, weak=False)
-            self._connected.append((signal, safe))
+            told = safe(self._of_this_app(receiver))
+            signal.connect(told, weak=False)
+            self._connected.append((signal, told))
         original, listener = Backend._call_task_errbacks, self
 
         def call_task_errbacks(backend: Backend, request: Any, exc: Any, traceback: Any) -> None:
@@ -125,7 +127,7 @@ class Listener:
         if broken and broken[0] == id:
             # Celery failed to tell of the failure: an errback that could not be sent, for one.
             note = "Celery could not report its failure"
-            self.recording_of(id).add("failed", id, **self._which(), error=_error(broken[1]), note=note)
+            self.recording_of(id).add("failed", id, **self._which(), error=error_text(broken[1]), note=note)
         elif getattr(self._local, "began", None) == id:
             why = "its body left by SystemExit, or was stopped with the lab: Celery stores nothing"
             self.recording_of(id).add("lost", id, **self._which(), why=why)
@@ -142,6 +144,16 @@ class Listener:
             recording.closed(fact["id"])
 
     # --- signals --------------------------------------------------------------------------------------------
+
+    def _of_this_app(self, receiver: Callable[..., None]) -> Callable[..., None]:
+        """Celery's signals are those of the whole process: a task or worker of another app is not ours."""
+
+        def told(sender: Any = None, **more: Any) -> None:
+            app = getattr(sender, "app", None)
+            if app is None or app == self.app:  # what a task has may be a proxy
+                receiver(sender=sender, **more)
+
+        return told
 
     def _ours(self, declared: Any) -> bool:
         """Whether this app sends a message: the signal does not say, but the queue declared is the app's own object."""
@@ -223,7 +235,7 @@ class Listener:
     def _failed(self, task_id: str, exception: BaseException, **_: Any) -> None:
         note = "its body returned; what came after it could not be sent or stored" if self._broken_in() else None
         self._local.broken = self._local.began = None
-        self.recording_of(task_id).add("failed", task_id, **self._which(), error=_error(exception), note=note)
+        self.recording_of(task_id).add("failed", task_id, **self._which(), error=error_text(exception), note=note)
 
     def _broken(self, task_id: str, exception: BaseException, **_: Any) -> None:
         self._local.broken = (task_id, exception)
@@ -238,7 +250,7 @@ class Listener:
     def _retried(self, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
         retry = getattr(einfo, "exception", None)
         why = getattr(reason, "exc", None) or getattr(retry, "exc", None) or reason
-        error = _error(why) if isinstance(why, BaseException) else str(why)
+        error = error_text(why) if isinstance(why, BaseException) else str(why)
         delay = _delay(getattr(reason, "when", None))
         self._local.began = None
         self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
@@ -274,67 +286,14 @@ class Listener:
     def _watch_errbacks(self, backend: Backend, request: Any, exc: Any) -> Any:
         """Errbacks of three parameters are called inline: no message and no signal tells, so watch the call itself."""
         try:
-            watched = []
+            watched, told = [], self.recording_of(request.id).add
             for errback in request.errbacks:
                 signature = self.app.signature(errback)
-                watched.append(_Watched(signature, self, request.id, exc))
+                watched.append(Watched(signature, told, self._local, request.id, exc))
             request.errbacks = watched
         except Exception:
             _log.debug("errbacks not watched", exc_info=True)
         return request
-
-
-class _Watched(Signature):
-    """An errback that notes when it is called inline. Celery clones it before it calls it: it stays itself."""
-
-    def __init__(self, signature: Signature, listener: Listener, failed: str, exc: Any) -> None:
-        super().__init__(signature, app=signature._app)
-        self._watch = (signature, listener, failed, exc)
-        self._app = signature._app
-
-    def clone(self, *args: Any, **kwargs: Any) -> Signature:
-        return self if not args and not kwargs else self._watch[0].clone(*args, **kwargs)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        signature, listener, failed, exc = self._watch
-        started, error = time.time(), None
-        listener._local.failed = failed
-        try:
-            return signature(*args, **kwargs)
-        except Exception as raised:
-            error = _error(raised)
-            raise
-        finally:
-            listener._local.failed = None
-            _safe(listener.recording_of(failed).add)(
-                "errback", failed, task=self.task, exception=type(exc).__name__, error=error, at=started
-            )
-
-    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
-        return self._watch[0].apply_async(*args, **kwargs)
-
-
-def _safe(function: Callable[..., Any]) -> Callable[..., None]:
-    """``function`` with its errors logged: recording never harms what it records."""
-
-    def safe(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except Exception:
-            _log.debug("a fact was lost", exc_info=True)
-
-    return safe
-
-
-def _error(exception: BaseException | Any) -> str:
-    """``ValueError: boom``, bounded."""
-    try:
-        text = str(exception)
-    except Exception:  # a broken __str__ must not hide the failure itself
-        text = "<its str raises>"
-    if isinstance(exception, TaskRevokedError):
-        text = str(exception.args[0]) if exception.args else text
-    return str(snapshot(f"{type(exception).__name__}: {text}" if text else type(exception).__name__))
 
 
 def _delay(when: Any) -> float | None:

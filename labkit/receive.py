@@ -41,6 +41,7 @@ class Receiver:
         self._hello = secrets.token_hex(8)
         self._heard = threading.Event()
         self._early: dict[str, list[Fact]] = {}
+        self._boxes: dict[str, int] = {}
 
     def start(self, timeout: float = 5.0) -> None:
         """Start, and return when events arrive. Raises ``LabError`` if none does within ``timeout`` seconds."""
@@ -73,7 +74,7 @@ class Receiver:
     def _hear(self, event: dict[str, Any]) -> None:
         try:
             if event["type"] == EVENT:
-                for fact in event["facts"]:
+                for fact in self._new(event):
                     self.take(fact)
             elif event["type"] == "labkit-hello" and event.get("token") == self._hello:
                 self._heard.set()
@@ -81,6 +82,16 @@ class Receiver:
                 self._take_event(event)
         except Exception as error:  # one event that cannot be read must not end the listening
             self.listener.trouble(f"an event was lost: {type(error).__name__}: {error}")
+
+    def _new(self, event: dict[str, Any]) -> list[Fact]:
+        """The facts of an event that were not heard yet: what a sender is not sure of it sends again."""
+        box = event["box"]
+        last = self._boxes.pop(box, 0)
+        facts = [fact for fact in event["facts"] if fact["n"] > last]
+        self._boxes[box] = facts[-1]["n"] if facts else last
+        if len(self._boxes) > _EARLY:
+            self._boxes.pop(next(iter(self._boxes)))
+        return facts
 
     def take(self, fact: Fact) -> None:
         """One fact of another process."""

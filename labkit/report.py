@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+import uuid
+from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, bootsteps
@@ -28,28 +32,43 @@ _AT_ONCE: Final = frozenset(
 _REMEMBERED: Final = 50_000
 
 
+#: Facts that are kept while the broker cannot be reached, and seconds until it is tried again.
+_KEPT: Final = 10_000
+_PAUSE: Final = 1.0
+
+
 class Outbox(Recording):
-    """A recording that keeps nothing: it sends what it is given."""
+    """A recording that keeps nothing: it sends what it is given. In a process whose lab listens it sends nothing."""
 
     def __init__(self, app: Celery) -> None:
         super().__init__()
         self._app = app
-        self._waiting: list[Fact] = []
-        self._sender: tuple[int, Any] | None = None
-        self._sends = threading.Lock()
         self._number = 0
+        self._begin()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
+        """A process begins: a forked child can use neither its parent's connection nor a lock that is held there."""
+        self._lock = threading.RLock()
+        self._sends = threading.Lock()
+        self._waiting: deque[Fact] = deque(maxlen=_KEPT)
+        self._sender: Any = None
+        self._not_before = 0.0
+        self._box = uuid.uuid4().hex
 
     def add(self, kind: str, id: str | None, **more: Any) -> Fact:
         """Send a fact, or keep it until the next that is sent at once."""
         fact = super().add(kind, id, **more, pid=os.getpid())
         self.facts.clear()
+        if self._app in Listener.heard:
+            return fact
         with self._sends:
             self._number += 1
             fact["n"] = self._number
             self._waiting.append(fact)
-            if kind in _AT_ONCE:
-                facts, self._waiting = self._waiting, []
-                self._dispatcher().send(EVENT, facts=[_plain(fact) for fact in facts], retry=False)
+            if kind in _AT_ONCE and time.monotonic() >= self._not_before:
+                self._send()
             if len(self.known) > _REMEMBERED:
                 self.known.clear()
         return fact
@@ -60,15 +79,23 @@ class Outbox(Recording):
     def closed(self, id: str) -> None:
         """The kernel keeps count."""
 
+    def _send(self) -> None:
+        """Send what waits. Without a broker that takes one attempt to connect, not the minutes Celery would try."""
+        try:
+            self._dispatcher().send(EVENT, box=self._box, facts=[_plain(fact) for fact in self._waiting], retry=False)
+            self._waiting.clear()
+        except Exception:
+            sender, self._sender = self._sender, None
+            with suppress(Exception):
+                sender.connection.release()
+            self._not_before = time.monotonic() + _PAUSE
+            raise
+
     def _dispatcher(self) -> Any:
-        """A sender of this process: a forked child cannot use its parent's."""
-        if self._sender is None or self._sender[0] != os.getpid():
-            connection = self._app.connection_for_write()
-            self._sender = (
-                os.getpid(),
-                self._app.events.Dispatcher(connection, enabled=True, buffer_while_offline=False),
-            )
-        return self._sender[1]
+        if self._sender is None:
+            connection = self._app.connection_for_write(transport_options={"max_retries": 0})
+            self._sender = self._app.events.Dispatcher(connection, enabled=True, buffer_while_offline=False)
+        return self._sender
 
 
 def _plain(fact: Fact) -> Fact:
@@ -104,7 +131,9 @@ _reporters: dict[int, Reporter] = {}
 def report(app: Celery) -> None:
     """Have this worker process report what it publishes, runs and calls to the labs that listen on its broker.
 
-    Costs some small event messages a task; an error in reporting never reaches a task. Calling it twice is no error.
+    Costs some small event messages a task; an error in reporting never reaches a task. While the broker is away what
+    there is to tell waits, up to 10,000 facts. Where a lab runs on the app in this process, the lab itself listens.
+    Calling it twice is no error.
     """
     if id(app) not in _reporters:
         _reporters[id(app)] = Reporter(app)
@@ -116,4 +145,5 @@ class Reports(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        report(parent.app)
+        if parent.app not in Listener.heard:
+            report(parent.app)

@@ -1,6 +1,9 @@
 """What several test modules use."""
 
 import shutil
+import sys
+import threading
+import traceback
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -27,8 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What a test wrote travels to the process that reports: lone surrogates, which hostile tasks log, cannot."""
+    """A failure says where every thread stood; lone surrogates, which hostile tasks log, cannot travel in a report."""
     report = yield
+    if report.failed:
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        for ident, frame in sys._current_frames().items():
+            if ident != threading.get_ident():
+                stack = "".join(traceback.format_stack(frame, limit=14))
+                report.sections.append((f"thread {names.get(ident, ident)}", stack))
     report.sections = [(name, text.encode(errors="replace").decode()) for name, text in report.sections]
     return report
 

@@ -1,12 +1,18 @@
 """What happens in other processes is in the graph, as it is for the embedded worker."""
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 
 import pytest
-from celery import chord
+from celery import Celery, chain, chord, signals
 
 import labkit
+from labkit import report
+from labkit.inline import safe
+from labkit.listen import Listener
+from labkit.report import Outbox, Reporter
 from tests import workflows
 from tests.field import CANVASES
 from tests.test_conformance import check_ends, check_ids, check_order, check_values, finished
@@ -57,3 +63,109 @@ def test_errors_in_reporting_never_fail_a_task(lab: labkit.Lab) -> None:
     """A long argument, a number that JSON has no word for: the tasks succeed all the same."""
     run = finished(lab, chord([workflows.t.s("x" * 100_000), workflows.t.s(float("nan"))], workflows.u.s()))
     assert {node.state for node in run.graph.nodes.values()} == {"succeeded"}
+
+
+# --- where a lab listens itself -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project() -> Celery:
+    """Somebody's app, whose workers load the bootstep."""
+    app = Celery("reporting", set_as_current=False)
+    app.conf.update(task_serializer="json", result_serializer="json", accept_content=["json"])
+    app.steps["worker"].add("labkit.report:Reports")
+
+    @app.task(name="reporting.plus", shared=False)
+    def plus(x: int, y: int) -> int:
+        return x + y
+
+    return app
+
+
+def listening() -> list[int]:
+    """How many receivers Celery's signals have."""
+    return [len(signal.receivers or ()) for signal in vars(signals).values() if hasattr(signal, "receivers")]
+
+
+def test_the_embedded_worker_does_not_report_what_its_lab_sees(project: Celery) -> None:
+    """The step does nothing there: each fact is told once, and nothing listens after the lab has stopped."""
+    labkit.stop()
+    before = listening()
+    with labkit.start(project) as lab:
+        lab.staff.receive()
+        plus = project.tasks["reporting.plus"]
+        run = lab.run(chain(plus.s(1, 2), plus.s(3)))
+        assert run.get() == 6
+        time.sleep(0.2)  # in which events would come
+        kinds = [fact["kind"] for fact in run.recording.facts]
+        assert kinds.count("started") == kinds.count("succeeded") == kinds.count("published") == 2
+    assert listening() == before
+    assert id(project) not in report._reporters
+
+
+def test_a_reporter_where_the_app_is_made_is_silent_while_a_lab_listens(project: Celery) -> None:
+    labkit.stop()
+    reporter = Reporter(project)
+    reporter.connect()
+    try:
+        with labkit.start(project) as lab:
+            lab.staff.receive()
+            run = lab.run(project.tasks["reporting.plus"].s(1, 2))
+            assert run.get() == 3
+            time.sleep(0.2)
+            assert not any("pid" in fact for fact in run.recording.facts)
+    finally:
+        reporter.disconnect()
+
+
+def test_what_another_app_does_is_not_told(project: Celery) -> None:
+    """Celery's signals are the whole process's; a task of another app, run in it, is nobody's here."""
+    other = Celery("other", set_as_current=False)
+
+    @other.task(name="other.done", shared=False)
+    def done() -> str:
+        return "done"
+
+    told = Listener(project)
+    told.connect()
+    try:
+        assert done.apply().get() == "done"
+        assert told.apart.facts == []
+        assert project.tasks["reporting.plus"].apply((1, 2)).get() == 3
+        assert [fact["kind"] for fact in told.apart.facts] == ["started", "succeeded"]
+    finally:
+        told.disconnect()
+
+
+# --- without a broker ---------------------------------------------------------------------------------------------
+
+
+def test_without_a_broker_no_task_waits_and_nothing_is_lost() -> None:
+    """What was to be told meanwhile is told when the broker is there, once."""
+    labkit.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    worker = Celery("elsewhere", broker=f"redis://127.0.0.1:{port}/0", set_as_current=False)
+    outbox, began = Outbox(worker), time.monotonic()
+    for number in range(50):
+        safe(outbox.add)("received", f"id-{number}")
+    assert time.monotonic() - began < 5  # Celery itself would try for minutes
+    with labkit.start(Celery("here"), port=port) as lab:
+        lab.staff.receive()
+        lab.listener.apart.known.update(f"id-{number}" for number in range(60))
+        time.sleep(1.1)  # a broker that was away is tried again after a second
+        for number in range(50, 60):
+            outbox.add("received", f"id-{number}")
+        until = time.monotonic() + 5
+        while len(lab.listener.apart.facts) < 60:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert [fact["id"] for fact in lab.listener.apart.facts] == [f"id-{number}" for number in range(60)]
+        outbox._waiting.extend(dict(fact, n=n) for n, fact in enumerate(lab.listener.apart.facts, 1))
+        outbox.add("received", "id-0")  # sent again by one who is not sure
+        while len(lab.listener.apart.facts) < 61:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(0.2)
+        assert len(lab.listener.apart.facts) == 61
