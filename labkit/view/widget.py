@@ -132,7 +132,7 @@ class View(anywidget.AnyWidget):
     def _answer(self, content: dict[str, Any]) -> None:
         # Asked in whichever thread, answered here: only the loop works with the feed.
         if "page" in content:
-            content["news"] = self._feed.missing(*content.pop("page"))
+            content["news"] = self._feed.missing(*content.pop("page")) | self._picture()
         self.send(content)
         # Nobody listens any more once all is over, but the backend may have been asked since.
         if self._ended and (news := self._feed.news()):
