@@ -34,10 +34,17 @@ class Refused(Exception):
     """An answer lacks a property: which, what was expected of it, and what happened instead."""
 
     def __init__(
-        self, what: str, expected: str = "", happened: str = "", wanted: Graph | None = None, got: Graph | None = None
+        self,
+        what: str,
+        expected: str = "",
+        happened: str = "",
+        wanted: Graph | None = None,
+        got: Graph | None = None,
+        read: Graph | None = None,
     ) -> None:
         super().__init__(what)
-        self.what, self.expected, self.happened, self.wanted, self.got = what, expected, happened, wanted, got
+        self.what, self.expected, self.happened = what, expected, happened
+        self.wanted, self.got, self.read = wanted, got, read
 
 
 class _Late(BaseException):
@@ -123,7 +130,7 @@ class Trial:
         if error:
             said = f"{type(error[0]).__name__}: {error[0]}"
             shown = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
-            self.refuse("your function can be called", f"it returns something for ({shown})", said)
+            self.refuse("your function raises no error", f"it returns something for ({shown})", said)
         return out[0]
 
     def plan(self, signature: Any) -> Graph:
@@ -183,6 +190,7 @@ class Verdict:
     happened: str = ""
     wanted: Graph | None = None
     got: Graph | None = None
+    read: Graph | None = None
     revealed: bool = False
 
     def __bool__(self) -> bool:
@@ -198,7 +206,8 @@ class Verdict:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         bundle = {"text/plain": repr(self)}
-        pictures = [(title, graph) for title, graph in (("wanted", self.wanted), ("yours", self.got)) if graph]
+        titled = {"wanted": self.wanted, "yours": self.got, "the run it was asked about": self.read}
+        pictures = [(title, graph) for title, graph in titled.items() if graph]
         if pictures:
             from labkit.draw import Drawing  # Graphviz loads when first used
 
@@ -226,7 +235,7 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
         # The picture of what is wanted can be half the answer: it comes with the second refusal.
         again = id in _refused
         _refused.add(id)
-        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted if again else None, no.got)
+        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted if again else None, no.got, no.read)
     except Exception as error:  # an answer of a shape that the check did not think of: no right one
         return Verdict(
             id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}"

@@ -83,7 +83,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     "immutable": (lambda low, high: clamp.si(low, high), "it can be sent"),
     "called": (lambda low, high: clamp(low, low, high), "the answer gives a signature"),
     "a tuple": (lambda low, high: clamp.s((low, high)), "it can be sent"),
-    "no tuple": (lambda low, high: clamp.signature(low, high), "your function can be called"),
+    "no tuple": (lambda low, high: clamp.signature(low, high), "your function raises no error"),
     "the bounds of the example": (lambda low, high: clamp.s(0, 10), "the value is right"),
     "a partial of Python": (lambda low, high: functools.partial(clamp, low=low), "the answer gives a signature"),
     "two steps": (lambda low, high: ident.s() | clamp.s(low, high), "it is one message"),
@@ -134,7 +134,7 @@ RIGHT_3: dict[str, Build] = {
 }
 WRONG_3: dict[str, tuple[Any, str]] = {
     "skeleton": (lambda sig, numbers: ..., "there is no answer yet"),
-    "no tuple": (lambda sig, numbers: [sig.clone(n) for n in numbers], "your function can be called"),
+    "no tuple": (lambda sig, numbers: [sig.clone(n) for n in numbers], "your function raises no error"),
     "behind": (behind, "the value is right"),
     "on the one given": (on_the_one_given, "the signature given is left as it was"),
     "always sub": (lambda sig, numbers: [sub.s(n, *sig.args, **sig.kwargs) for n in numbers], "it can be sent"),

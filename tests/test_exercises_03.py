@@ -69,7 +69,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     "the sum is left out": (lambda x, y: mul.s(x, x), "it sends two messages"),
     "a callback": (lambda x, y: add.s(x, y).set(link=mul.si(x, x)), "the value is right"),
     "side by side": (lambda x, y: group(add.s(x, y), mul.s(x, x)), "the value is right"),
-    "called": (lambda x, y: add.s(x, y) | mul(x, x), "your function can be called"),
+    "called": (lambda x, y: add.s(x, y) | mul(x, x), "your function raises no error"),
     "no return": (lambda x, y: None, "the answer gives a signature"),
 }
 

@@ -76,7 +76,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     ),
     "tasks called, not signed": (
         lambda a, b, c: chain(add.s(a, b), mul(c, 1), sub.s(a)),
-        "your function can be called",
+        "your function raises no error",
     ),
     "the value itself": (lambda a, b, c: (a + b) * c - a, "the answer gives a signature"),
     "a list of steps": (lambda a, b, c: [add.s(a, b), mul.s(c), sub.s(a)], "the answer gives a signature"),
@@ -118,14 +118,14 @@ WRONG_3: dict[str, tuple[Any, str]] = {
     "from the end": (lambda n: total_by_loop(n[::-1]), "each step holds the total so far"),
     "immutable": (
         lambda n: chain(add.s(n[0], n[1]), *[add.si(each, each) for each in n[2:]]),
-        "the value is right|each step gets the value",
+        "the value is right",
     ),
     "totals made here": (
         lambda n: chain(*[add.si(sum(n[:place]), n[place]) for place in range(1, len(n))]),
         "each step gets the value of the one before",
     ),
     "side by side": (lambda n: group(add.s(each, 0) for each in n[1:]), "the value is right"),
-    "chain of a list in a list": (lambda n: chain([[add.s(n[0], n[1])]]), "your function can be called"),
+    "chain of a list in a list": (lambda n: chain([[add.s(n[0], n[1])]]), "your function raises no error"),
 }
 
 # --- 04.4 repair ----------------------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         "the body takes what the header returned",
     ),
     "called here": (lambda n: [part_or_none(x) for x in n], "the answer gives a signature"),
-    "divided while building": (lambda n: chord([ident.s(60 / x) for x in n], total.s()), "can be called"),
+    "divided while building": (lambda n: chord([ident.s(60 / x) for x in n], total.s()), "raises no error"),
     "sent already": (lambda n: chord([part_or_none.s(x) for x in n])(total.s()), "the answer gives a signature"),
     "a constant": (lambda n: ident.s([50.0, 1]), "one message for each number"),
 }
@@ -337,7 +337,7 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     "zero is the smallest": (with_body(smallest_always, part_or_zero), "the value is right"),
     "the error before sending": (
         lambda n: raises() if 2 * n.count(0) > len(n) else chord([part_or_none.s(x) for x in n], smallest.s()),
-        "can be called",
+        "raises no error",
     ),
     "zeros left out": (lambda n: chord([part.s(x) for x in n if x], smallest.s()), "one message for each number"),
     "one more step": (lambda n: chord([part_or_none.s(x) for x in n], note.s() | xsum.s()), "one message for each"),

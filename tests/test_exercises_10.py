@@ -115,7 +115,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     "the next one": (lambda graph, number: [f"#{int(number[1:]) + 1}"], "gets the value of #1 add"),
     "the edges": (lambda graph, number: list(graph.task_edges()), "a list of numbers"),
     "one text": (lambda graph, number: "#2", "a list of numbers"),
-    "one parameter": (lambda graph: [], "can be called"),
+    "one parameter": (lambda graph: [], "raises no error"),
     "no return": (lambda graph, number: None, "a list of numbers"),
     "nobody": (lambda graph, number: [], "gets the value of #1 add"),
 }
@@ -158,7 +158,7 @@ WRONG_3: dict[str, tuple[Any, str]] = {
     "the time": (lambda graph: max(node.finished for node in headers(graph)), "the number of a node"),
     "a whole number": (lambda graph: 2, "the number of a node"),
     "always the second": (lambda graph: "#2", "ended last"),
-    "a role that there is not": (latest("finished", lambda graph: []), "can be called"),
+    "a role that there is not": (latest("finished", lambda graph: []), "raises no error"),
     "a list": (lambda graph: [sorted_by_end(graph)], "the number of a node"),
     "no return": (lambda graph: None, "the number of a node"),
 }

@@ -296,14 +296,14 @@ RIGHT_2: dict[str, Build] = {
 }
 WRONG_2: dict[str, tuple[Any, str]] = {
     "skeleton": (lambda items, each: group(... for item in items), "there is no answer yet"),
-    "a dict has no clone": (lambda items, each: group(each.clone([i]) for i in items), "your function can be called"),
-    "a dict has no s": (lambda items, each: group(each.s(item) for item in items), "your function can be called"),
+    "a dict has no clone": (lambda items, each: group(each.clone([i]) for i in items), "your function raises no error"),
+    "a dict has no s": (lambda items, each: group(each.s(item) for item in items), "your function raises no error"),
     "the item is forgotten": (lambda items, each: group(signature(each) for _ in items), "every step succeeds"),
     "the dicts themselves": (lambda items, each: group(each for _ in items), "every step succeeds"),
     "the whole list": (lambda items, each: group([signature(each).clone([items])]), "one task for each item"),
     "an item that is not in a list": (
         lambda items, each: group(signature(each).clone(item) for item in items),
-        "your function can be called",
+        "your function raises no error",
     ),
     "the item behind": (
         lambda items, each: group(signature({**each, "args": [*each["args"], item]}) for item in items),

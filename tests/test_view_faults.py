@@ -161,6 +161,29 @@ def fan(name, n):
 """
 
 
+# A box takes a colour only when its state changes, also when the drawing is laid out again, which makes each box anew.
+FLASHES = """(view) => {
+    const states = new Map(), changes = new Map(), runs = new Map();
+    const add = (counts, key) => counts.set(key, (counts.get(key) ?? 0) + 1);
+    const look = () => {
+        for (const box of view.querySelectorAll("svg .box")) {
+            const { name } = box.dataset, state = box.getAttribute("class").split(" ")[1];
+            if (states.get(name) !== state) add(changes, name);
+            states.set(name, state);
+        }
+    };
+    look();
+    changes.clear();
+    new MutationObserver(look).observe(view, { subtree: true, childList: true, attributes: true });
+    view.addEventListener("transitionrun", ({ propertyName, target }) => {
+        const box = target.closest("svg .box");
+        if (propertyName === "fill" && box)
+            add(runs, `${box.dataset.name} ${[...box.querySelectorAll("*")].indexOf(target)}`);
+    });
+    view.flashes = () => [...runs].filter(([key, times]) => times > (changes.get(key.split(" ")[0]) ?? 0));
+}"""
+
+
 def test_what_a_task_sends_grows_in_message_by_message(jupyter: Jupyter, page: Page, screenshots: Path) -> None:
     go = jupyter.folder / "go"
     jupyter.open(page, "fan", SETUP + FAN, f"run = paused(chain(fan.s({str(go)!r}, 5), ident.si(0)))\nrun", "await run")
@@ -178,8 +201,10 @@ def test_what_a_task_sends_grows_in_message_by_message(jupyter: Jupyter, page: P
     wait_for_states(live, "running", "planned", "received")
     page.keyboard.press("ArrowRight")
     wait_for_states(live, "running", "planned", "received", "received")
+    live.evaluate(FLASHES)
     live.locator(".message").click()
     wait_for_states(live, "running", "planned", *["received"] * 3)
+    assert live.evaluate("(view) => view.flashes()") == [], "what was drawn anew came from black"
     assert live.locator("svg .box").count() == 5
     screenshot(page, live, screenshots, "view-fan-light")
 

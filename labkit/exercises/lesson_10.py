@@ -114,7 +114,7 @@ def who_gets_it(answer: Any, trial: Trial) -> None:
                 f"it names who gets the value of {number} {name_of(node)}",
                 _said(right),
                 _said(found),
-                got=graph,
+                read=graph,
             )
 
 
@@ -151,17 +151,17 @@ def who_was_last(answer: Any, trial: Trial) -> None:
         last = max(headers, key=lambda node: node.finished or 0.0)
         known = {graph.number(key): node for key, node in graph.nodes.items()}
         a_number = isinstance(found, str) and found in known
-        trial.expect(a_number, "it returns the number of a node", '"#2"', f"{found!r:.60}", got=graph)
+        trial.expect(a_number, "it returns the number of a node", '"#2"', f"{found!r:.60}", read=graph)
         what = "it names a header"
         trial.expect(
-            known[found] in headers, what, "a node whose role is header", _told(graph, known[found]), got=graph
+            known[found] in headers, what, "a node whose role is header", _told(graph, known[found]), read=graph
         )
         trial.expect(
             known[found] is last,
             "it names the header that ended last",
             f"{_told(graph, last)}, which ended {(last.finished or 0) - begin:.2f} s after the start",
             f"{_told(graph, known[found])}, which ended after {(known[found].finished or 0) - begin:.2f} s",
-            got=graph,
+            read=graph,
         )
 
 
@@ -194,16 +194,16 @@ def all_the_ids(answer: Any, trial: Trial) -> None:
         if found is ...:
             unanswered(trial)
         several = isinstance(found, list | tuple | set) and all(isinstance(each, str) for each in found)
-        trial.expect(several, "it returns a list of ids", "a list of texts", f"{found!r:.60}", got=graph)
+        trial.expect(several, "it returns a list of ids", "a list of texts", f"{found!r:.60}", read=graph)
         given = list(found)
         whole = {node.id: f"{graph.number(node.key)} {name_of(node)}" for node in graph.nodes.values()}
         missed = [name for id, name in whole.items() if id not in given]
-        trial.expect(not missed, "it finds all tasks", _said(list(whole.values())), f"not {_said(missed)}", got=graph)
+        trial.expect(not missed, "it finds all tasks", _said(list(whole.values())), f"not {_said(missed)}", read=graph)
         foreign = [id for id in given if id not in whole]
         what = "it gives ids of tasks only"
-        trial.expect(not foreign, what, f"{len(whole)} ids", f"{len(foreign)} that no task has: a group's?", got=graph)
+        trial.expect(not foreign, what, f"{len(whole)} ids", f"{len(foreign)} that no task has: a group's?", read=graph)
         once = len(given) == len(whole)
-        trial.expect(once, "it gives each id once", f"{len(whole)} ids", f"{len(given)} ids", got=graph)
+        trial.expect(once, "it gives each id once", f"{len(whole)} ids", f"{len(given)} ids", read=graph)
 
 
 @exercise(
