@@ -174,7 +174,8 @@ FLASHES = """(view) => {
     };
     look();
     changes.clear();
-    new MutationObserver(look).observe(view, { subtree: true, childList: true, attributes: true });
+    const painted = () => requestAnimationFrame(() => setTimeout(() => { look(); painted(); }));
+    painted();
     view.addEventListener("transitionrun", ({ propertyName, target }) => {
         const box = target.closest("svg .box");
         if (propertyName === "fill" && box)
