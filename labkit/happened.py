@@ -6,7 +6,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 from labkit.graph import FINAL, Attempt, Edge, Graph, Node, Outline
@@ -18,7 +18,8 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
 
     The order in which the facts are given does not matter: each tells when it happened. ``plan`` stays as it is.
     """
-    ordered = sorted(facts, key=lambda fact: (fact["at"], fact["n"]))
+    ordered = sorted(facts, key=itemgetter("n"))
+    ordered.sort(key=itemgetter("at"))  # stable: by time, then by place
     grower = Grower(_copied(plan))
     others: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     lives: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
