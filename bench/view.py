@@ -24,8 +24,9 @@ ANSWER: Final = 0.1
 #: What the view may send to the page for each task, in bytes, all that Jupyter adds included.
 WEIGHT: Final = 1_200
 SIZE: Final = 1000
-#: Chords that are clicked at.
-CLICKED: Final = 5
+#: Chords that are clicked at, and the milliseconds between two clicks: as fast as a person can, throughout.
+CLICKED: Final = 12
+BETWEEN: Final = 100
 #: Unfold the stack, fold it again, and fit the drawing: each changes what the page shows.
 BUTTONS: Final = ("svg .stack", ".sheet header button", ".zoom button:last-child")
 #: More like steps in a row would fold into one box.
@@ -172,13 +173,15 @@ def _clicks(jupyter: Any, page: Any) -> Iterator[Row]:
     page.locator(".labkit").first.wait_for()
     page.evaluate(_LISTEN)
     with _traced(page) as spent:
-        until = time.monotonic() + 120
+        until = time.monotonic() + 180
         place = 0
-        while not page.evaluate("/CLICKED \\[/.test(document.querySelector('.jp-Notebook').textContent)"):
+        ended = page.locator(".jp-OutputArea-output pre", has_text="CLICKED [")
+        while not ended.count():
             if time.monotonic() > until:
                 raise LabError("the chords that were clicked at did not end.")
             if target := page.evaluate(_TARGET, BUTTONS[place % len(BUTTONS)]):
                 page.mouse.click(*target)
+            page.wait_for_timeout(BETWEEN)
             place += 1
     answers = page.evaluate("window.answers")
     if len(answers) < 10 * CLICKED:

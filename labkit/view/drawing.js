@@ -3,6 +3,7 @@
 import { GLYPHS } from "./fold.js";
 import { details, outcome, times } from "./meaning.js";
 
+export const CROWD = 200; // with more nodes than this a view paints seldom, and colours change at once
 const SVG = "http://www.w3.org/2000/svg";
 const FONT = '"DejaVu Sans", Verdana, sans-serif';
 const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
@@ -91,6 +92,7 @@ export class Drawing {
     });
     this.join();
     this.svg.classList.add("fresh");
+    this.svg.classList.toggle("crowd", shape.nodes.length > CROWD);
     this.host.replaceChildren(this.svg);
     if (this.boxes[0]) this.boxes[0].group.setAttribute("tabindex", "0");
     if (!this.moved) this.fit();

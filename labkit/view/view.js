@@ -1,7 +1,7 @@
 // The view: drawing, queue, timeline and sentence on one cursor, with buttons for the lab and for the record.
 
 import { Bar, button, element } from "./bar.js";
-import { Drawing } from "./drawing.js";
+import { CROWD, Drawing } from "./drawing.js";
 import { Facts, Fold } from "./fold.js";
 import { Kernel } from "./kernel.js";
 import { details, meaning } from "./meaning.js";
@@ -15,8 +15,7 @@ import { Timeline } from "./timeline.js";
 
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
-const CROWD = 200; // with more nodes than this …
-const SELDOM = 100; // … so many milliseconds at least between two frames of a run that goes on
+const SELDOM = 100; // milliseconds at least between two frames of a crowd that goes on …
 const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 
