@@ -138,7 +138,12 @@ def largest(values: list[float | None]) -> float:
 
 # --- 08.1 put in order ----------------------------------------------------------------------------------------
 
-RIGHT_1: dict[str, Any] = {"solution": ["D", "E", "C", "B", "A"], "tuple": tuple("DECBA"), "one string": "DECBA"}
+RIGHT_1: dict[str, Any] = {
+    "solution": ["D", "E", "C", "B", "A"],
+    "tuple": tuple("DECBA"),
+    "one string": "DECBA",
+    "small letters": "decba",
+}
 WRONG_1: dict[str, tuple[Any, str]] = {
     "alphabet": (["A", "B", "C", "D", "E"], "first step has all its arguments"),
     "positive first": (["C", "D", "E", "B", "A"], "first step has all its arguments"),
@@ -149,7 +154,6 @@ WRONG_1: dict[str, tuple[Any, str]] = {
     "multiplied before the fee": (["D", "B", "E", "C", "A"], "value is right"),
     "one missing": (["D", "E", "B", "A"], "each piece is used once"),
     "one twice": (["D", "E", "C", "C", "B", "A"], "each piece is used once"),
-    "small letters": ("decba", "each piece is used once"),
     "nothing": ([], "each piece is used once"),
     "the chain itself": (chain(add.s(5, 4), sub.s(3)), "list of letters"),
     "the pieces": ([add.s(5, 4), sub.s(3)], "list of letters"),

@@ -7,11 +7,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from celery import group, signature
-from celery.canvas import Signature
 
-from labkit.graph import Graph, Node
+from labkit.exercises.common import built, calls, filled, gives, letters_of, name_of, returned, sends, succeeds, task
 from labkit.plan import plan
-from labkit.practice import Refused, Trial, exercise
+from labkit.practice import Trial, exercise
 from labkit.run import Run
 
 #: The pieces of the first exercise: task, arguments, keyword arguments.
@@ -24,93 +23,6 @@ _PIECES: Final[dict[str, tuple[str, tuple[int, ...], dict[str, int]]]] = {
 }
 #: What the lesson gives the pieces, and other numbers for which their values have the same order.
 _LATE: Final = (6, 3, 4, 5)
-
-
-# --- what the checks of 02 and 03 share ---------------------------------------------------------------------
-
-
-def task(name: str, *args: Any, **kwargs: Any) -> Signature:
-    """A signature of one of the lessons' tasks."""
-    return signature(f"tasks.{name}", args, kwargs)
-
-
-def name_of(node: Node) -> str:
-    """The short name of a node's task."""
-    return node.task.rpartition(".")[2]
-
-
-def calls(run: Run) -> str:
-    """The messages of a run in words."""
-    return ", ".join(map(repr, run.messages)) or "none"
-
-
-def unanswered(trial: Trial) -> None:
-    """Refuse an answer in which ``...`` still stands."""
-    trial.unanswered()
-
-
-def filled(trial: Trial, built: Any) -> Signature:
-    """Refuse what is no signature, or one with ``...`` among its arguments."""
-    if built is ...:
-        unanswered(trial)
-    for node in trial.plan(built).nodes.values():
-        if any(given is ... for given in (*node.args, *node.kwargs.values())):
-            unanswered(trial)
-    if not isinstance(built, Signature):
-        trial.refuse("the answer gives a signature, not a dict", "a Signature", type(built).__name__)
-    return built
-
-
-def returned(trial: Trial, answer: Any, *inputs: Any) -> Any:
-    """What the learner's function returns for these inputs; an unfilled ``...`` is told as such."""
-    if answer is None or isinstance(answer, Signature):
-        trial.refuse("the answer is a function", "something to call, made with def", repr(answer))
-    try:
-        return trial.call(answer, *inputs)
-    except Refused as no:
-        if "ellipsis" in no.happened.lower():
-            unanswered(trial)
-        raise
-
-
-def built(trial: Trial, answer: Any, *inputs: Any) -> Signature:
-    """The signature that the learner's function returns for these inputs."""
-    return filled(trial, returned(trial, answer, *inputs))
-
-
-def letters_of(trial: Trial, answer: Any, pieces: Any) -> list[str]:
-    """The letters of an order; refused unless each piece is used once."""
-    letters = list(answer) if isinstance(answer, str | list | tuple) else None
-    if isinstance(answer, Signature) or letters is None or not all(isinstance(each, str) for each in letters):
-        trial.refuse("the answer is a list of letters", '["A", "B", …]', f"{answer!r:.60}")
-        return []
-    letters = [each.strip().upper() for each in letters]
-    once = sorted(letters) == sorted(pieces)
-    trial.expect(once, "each piece is used once", " ".join(pieces), " ".join(letters) or "no letter")
-    return letters
-
-
-def succeeds(trial: Trial, run: Run, wanted: Graph) -> None:
-    """Refuse the answer if a step of the run failed; the step is named."""
-    graph = run.graph
-    for node in graph.nodes.values():
-        if node.state == "failed":
-            said = f"{graph.number(node.key)} {name_of(node)} failed: {node.error}"
-            trial.refuse("every step succeeds", "no step fails", said, wanted=wanted, got=graph)
-
-
-def gives(trial: Trial, run: Run, right: Any, given: str, wanted: Graph) -> None:
-    """Refuse the answer unless the value of the run is ``right``."""
-    value = trial.value(run)
-    shown = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
-    same = type(value) is type(right) and value == right
-    trial.expect(same, f"the value is right for {given}", repr(right), shown, wanted=wanted, got=run.graph)
-
-
-def sends(trial: Trial, run: Run, number: int, what: str, wanted: Graph) -> None:
-    """Refuse the answer unless the run took this number of messages."""
-    happened = f"{len(run.messages)}: {calls(run)}"
-    trial.expect(len(run.messages) == number, what, number, happened, wanted=wanted, got=run.graph)
 
 
 # --- the exercises ------------------------------------------------------------------------------------------
@@ -182,8 +94,6 @@ def one_for_each(answer: Any, trial: Trial) -> None:
         numbers = trial.random.sample(range(10, 99), length)
         before = json.dumps(partial)
         found = returned(trial, answer, partial, list(numbers))
-        if found is ...:
-            unanswered(trial)
         trial.expect(isinstance(found, list | tuple), "the answer is a list of signatures", "a list", f"{found!r:.60}")
         trial.expect(len(found) == length, "the list has one signature a number", length, len(found))
         signatures = [filled(trial, each) for each in found]

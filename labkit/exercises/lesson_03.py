@@ -8,7 +8,7 @@ from typing import Any, Final
 from celery import chain
 from celery.canvas import Signature
 
-from labkit.exercises.lesson_02 import built, calls, gives, letters_of, name_of, sends, succeeds, task
+from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, succeeds, task
 from labkit.graph import Edge, Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise

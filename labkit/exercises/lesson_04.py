@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise, permutations
 from typing import Any, Final
 
-from celery import chain, signature
-from celery.canvas import Signature
+from celery import chain
 
-from labkit.graph import Graph, Node
+from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, succeeds, task
+from labkit.graph import Graph
 from labkit.plan import plan
-from labkit.practice import Refused, Trial, exercise
+from labkit.practice import Trial, exercise
 from labkit.run import Run
 
 #: The pieces of the first exercise: what each does to the value before it, ``None`` for the one that begins.
@@ -22,64 +22,12 @@ _ORDER: Final = "BACDE"
 # --- what the checks share ----------------------------------------------------------------------------------
 
 
-def _task(name: str, *args: Any) -> Signature:
-    return signature(f"tasks.{name}", args)
-
-
-def _unanswered(trial: Trial) -> None:
-    trial.unanswered()
-
-
-def _built(trial: Trial, answer: Any, *inputs: Any) -> Any:
-    """What the learner's function gives for these inputs; an unfilled ``...`` is told as such."""
-    if answer is None or isinstance(answer, Signature):
-        trial.refuse("the answer is a function", "something to call, made with def", repr(answer))
-    try:
-        built = trial.call(answer, *inputs)
-    except Refused as no:
-        if "ellipsis" in no.happened.lower():
-            _unanswered(trial)
-        raise
-    if built is ...:
-        _unanswered(trial)
-    return built
-
-
-def _name(node: Node) -> str:
-    return node.task.rpartition(".")[2]
-
-
-def _calls(run: Run) -> str:
-    """The messages of a run in words."""
-    return ", ".join(map(repr, run.messages)) or "none"
-
-
-def _succeeds(trial: Trial, run: Run, wanted: Graph) -> None:
-    graph = run.graph
-    for node in graph.nodes.values():
-        if node.state == "failed":
-            said = f"{graph.number(node.key)} {_name(node)} failed: {node.error}"
-            trial.refuse("every step succeeds", "no step fails", said, wanted=wanted, got=graph)
-
-
-def _value(trial: Trial, run: Run, right: Any, given: str, wanted: Graph) -> None:
-    value = trial.value(run)
-    shown = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
-    same = type(value) is type(right) and value == right
-    trial.expect(same, f"the value is right for {given}", repr(right), shown, wanted=wanted, got=run.graph)
-
-
-def _sends(trial: Trial, run: Run, number: int, what: str, wanted: Graph) -> None:
-    happened = f"{len(run.messages)}: {_calls(run)}"
-    trial.expect(len(run.messages) == number, what, str(number), happened, wanted=wanted, got=run.graph)
-
-
 def _hands_on(trial: Trial, run: Run, what: str, wanted: Graph) -> None:
     """Refuse the answer unless each step gets the value of the one before as its first argument."""
     graph = run.graph
     passing = {(edge.source, edge.target) for edge in graph.task_edges() if edge.passes_value}
     for before, after in pairwise(graph.nodes.values()):
-        said = f"{graph.number(after.key)} {_name(after)} got nothing from {graph.number(before.key)}"
+        said = f"{graph.number(after.key)} {name_of(after)} got nothing from {graph.number(before.key)}"
         trial.expect((before.key, after.key) in passing, what, "a value on each arrow", said, wanted=wanted, got=graph)
 
 
@@ -94,22 +42,17 @@ def _hands_on(trial: Trial, run: Run, what: str, wanted: Graph) -> None:
 )
 def put_in_order(answer: Any, trial: Trial) -> None:
     """Pieces in the order of a formula; run with other numbers than those shown."""
-    letters = list(answer) if isinstance(answer, str | list | tuple) else None
-    if isinstance(answer, Signature) or letters is None or not all(isinstance(each, str) for each in letters):
-        trial.refuse("the answer is a list of letters", '["A", "B", …]', f"{answer!r:.60}")
-        return
-    once = sorted(letters) == sorted(_PIECES)
-    trial.expect(once, "each piece is used once", " ".join(_PIECES), " ".join(letters) or "no letter")
+    letters = letters_of(trial, answer, _PIECES)
     begins = letters[0]
     said = f"{begins} comes first, and {_PIECES[begins]} still lacks its first argument"
     trial.expect(begins == _BEGINS, "the first step has all its arguments", "a piece that lacks none", said)
     for _ in range(2):
         numbers = _telling_numbers(trial)
-        pieces = {letter: _task(name, *numbers[letter]) for letter, name in _PIECES.items()}
+        pieces = {letter: task(name, *numbers[letter]) for letter, name in _PIECES.items()}
         right = _formula(numbers, _ORDER)
         run = trial.run(chain(*(pieces[letter] for letter in letters)))
         given = " ".join(f"{letter}: {pieces[letter]!r}," for letter in _PIECES).rstrip(",").replace("tasks.", "")
-        _value(trial, run, right, given, plan(chain(*(pieces[letter] for letter in _ORDER))))
+        gives(trial, run, right, given, plan(chain(*(pieces[letter] for letter in _ORDER))))
 
 
 def _formula(numbers: dict[str, tuple[int, ...]], order: str) -> int:
@@ -155,15 +98,15 @@ def fill_in(answer: Any, trial: Trial) -> None:
     """(a + b) · c − a in three steps that hand their values on."""
     for _ in range(2):
         a, b, c = (trial.random.randint(2, 9), trial.random.randint(11, 19), trial.random.randint(3, 9))
-        wanted = plan(chain(_task("add", a, b), _task("mul", c), _task("sub", a)))
-        run = trial.run(_built(trial, answer, a, b, c))
-        _succeeds(trial, run, wanted)
-        _value(trial, run, (a + b) * c - a, f"{a=}, {b=}, {c=}", wanted)
-        _sends(trial, run, 3, "it sends three messages", wanted)
+        wanted = plan(chain(task("add", a, b), task("mul", c), task("sub", a)))
+        run = trial.run(built(trial, answer, a, b, c))
+        succeeds(trial, run, wanted)
+        gives(trial, run, (a + b) * c - a, f"{a=}, {b=}, {c=}", wanted)
+        sends(trial, run, 3, "it sends three messages", wanted)
         _hands_on(trial, run, "each step gets the value of the one before", wanted)
         first, second, _third = run.graph.nodes.values()
         adds = first.value == a + b and set(first.args) == {a, b}
-        trial.expect(adds, "the first step adds", f"add({a}, {b})", _calls(run), wanted=wanted, got=run.graph)
+        trial.expect(adds, "the first step adds", f"add({a}, {b})", calls(run), wanted=wanted, got=run.graph)
         multiplies = second.value == (a + b) * c
         trial.expect(multiplies, "the second step multiplies", (a + b) * c, second.value, wanted=wanted, got=run.graph)
 
@@ -182,11 +125,11 @@ def running_total(answer: Any, trial: Trial) -> None:
             numbers[-1] += 1  # else twice the last one is the sum, and a lost value would not show
         totals = [sum(numbers[: place + 1]) for place in range(1, length)]
         first, second, *rest = numbers
-        wanted = plan(chain(_task("add", first, second), *(_task("add", number) for number in rest)))
-        run = trial.run(_built(trial, answer, list(numbers)))
-        _succeeds(trial, run, wanted)
-        _value(trial, run, totals[-1], f"{numbers}", wanted)
-        _sends(trial, run, length - 1, "one message less than there are numbers", wanted)
+        wanted = plan(chain(task("add", first, second), *(task("add", number) for number in rest)))
+        run = trial.run(built(trial, answer, list(numbers)))
+        succeeds(trial, run, wanted)
+        gives(trial, run, totals[-1], f"{numbers}", wanted)
+        sends(trial, run, length - 1, "one message less than there are numbers", wanted)
         _hands_on(trial, run, "each step gets the value of the one before", wanted)
         values = [node.value for node in run.graph.nodes.values()]
         trial.expect(values == totals, "each step holds the total so far", totals, values, wanted=wanted, got=run.graph)
@@ -203,17 +146,17 @@ def repair(answer: Any, trial: Trial) -> None:
     for _ in range(2):
         x, y = trial.random.randint(20, 40), trial.random.randint(2, 19)
         own = [("add", (x, x)), ("mul", (y, y)), ("sub", (x, y))]
-        steps = [_task(name, *args).set(immutable=True) for name, args in own]
+        steps = [task(name, *args).set(immutable=True) for name, args in own]
         wanted = plan(chain(*steps))
-        run = trial.run(_built(trial, answer, x, y))
+        run = trial.run(built(trial, answer, x, y))
         graph = run.graph
         shown = {"wanted": wanted, "got": graph}
-        _succeeds(trial, run, wanted)
-        _sends(trial, run, 3, "it sends three messages", wanted)
+        succeeds(trial, run, wanted)
+        sends(trial, run, 3, "it sends three messages", wanted)
         nodes = list(graph.nodes.values())
-        names, expected = [_name(node) for node in nodes], [name for name, _ in own]
-        trial.expect(sorted(names) == sorted(expected), "the same tasks run", ", ".join(expected), _calls(run), **shown)
-        trial.expect(names == expected, "the steps come in the same order", ", ".join(expected), _calls(run), **shown)
+        names, expected = [name_of(node) for node in nodes], [name for name, _ in own]
+        trial.expect(sorted(names) == sorted(expected), "the same tasks run", ", ".join(expected), calls(run), **shown)
+        trial.expect(names == expected, "the steps come in the same order", ", ".join(expected), calls(run), **shown)
         edges = {(edge.source, edge.target): edge for edge in graph.task_edges()}
         arrows = [edges.get((before.key, after.key)) for before, after in pairwise(nodes)]
         said = "nothing tells a step to wait for the one before"
@@ -221,8 +164,8 @@ def repair(answer: Any, trial: Trial) -> None:
         kept = all(edge is not None and not edge.passes_value for edge in arrows)
         theirs = [tuple(message.args) for message in run.messages] == [args for _, args in own]
         right = ", ".join(f"{name}{args}" for name, args in own)
-        trial.expect(kept and theirs, "each step has its own two arguments, and no other", right, _calls(run), **shown)
-        _value(trial, run, x - y, f"{x=}, {y=}", wanted)
+        trial.expect(kept and theirs, "each step has its own two arguments, and no other", right, calls(run), **shown)
+        gives(trial, run, x - y, f"{x=}, {y=}", wanted)
 
 
 @exercise(
@@ -235,12 +178,12 @@ def two_messages(answer: Any, trial: Trial) -> None:
     """(x + 6) · y in two messages, x + 6 in the parent."""
     for _ in range(2):
         x, y = trial.random.randint(7, 60), trial.random.randint(3, 9)
-        wanted = plan(chain(_task("add", x, 6), _task("mul", y)))
-        run = trial.run(_built(trial, answer, x, y))
+        wanted = plan(chain(task("add", x, 6), task("mul", y)))
+        run = trial.run(built(trial, answer, x, y))
         shown = {"wanted": wanted, "got": run.graph}
-        _succeeds(trial, run, wanted)
-        _value(trial, run, (x + 6) * y, f"{x=}, {y=}", wanted)
-        _sends(trial, run, 2, "it sends two messages", wanted)
+        succeeds(trial, run, wanted)
+        gives(trial, run, (x + 6) * y, f"{x=}, {y=}", wanted)
+        sends(trial, run, 2, "it sends two messages", wanted)
         first, _second = run.graph.nodes.values()
         trial.expect(first.value == x + 6, "the parent holds x + 6", x + 6, first.value, **shown)
         given = tuple(run.messages[0].args)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from celery import Task, chain
 from celery.canvas import Signature
 
-from labkit.exercises.lesson_02 import (
+from labkit.exercises.common import (
     built,
     calls,
     gives,
@@ -17,7 +17,6 @@ from labkit.exercises.lesson_02 import (
     sends,
     succeeds,
     task,
-    unanswered,
 )
 from labkit.graph import Graph, Node
 from labkit.plan import plan
@@ -191,7 +190,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
 def _linked(trial: Trial, answer: Any, *inputs: Any) -> Signature:
     made = returned(trial, answer, *inputs)
     if _hollow(made):
-        unanswered(trial)
+        trial.unanswered()
     return built(trial, lambda *_: made, *inputs)
 
 
@@ -228,7 +227,7 @@ def report(answer: Any, trial: Trial) -> None:
         said = "it was called where the task failed, as one with more parameters is"
         trial.expect(len(run.messages) == 2, "it is sent as a message", "one parameter: the id", said, got=graph)
         if "ellipsis" in (errback.error or "").lower():
-            unanswered(trial)
+            trial.unanswered()
         said = graph.name_ids(errback.error or errback.state)
         trial.expect(errback.state == "succeeded", "the errback itself succeeds", "it returns", said, got=graph)
         shown = repr(errback.value)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from celery import chain, group, signature
-from celery.canvas import Signature
+from celery import chain, group
 
+from labkit.exercises.common import calls, letters_of, named, returned, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
-from labkit.practice import Refused, Trial, exercise
+from labkit.practice import Trial, exercise
 from labkit.run import Run
 
 #: The pieces of the first exercise: how long each takes, in hundredths of a second, and its place in the list.
@@ -24,40 +24,8 @@ _SLOW: Final = 0.02
 # --- what the checks share ----------------------------------------------------------------------------------
 
 
-def _task(name: str, *args: Any) -> Signature:
-    return signature(f"tasks.{name}", args)
-
-
-def _unanswered(trial: Trial) -> None:
-    trial.unanswered()
-
-
-def _called(trial: Trial, answer: Any, given: Any) -> Any:
-    """What the learner's function gives; an unfilled ``...`` is told as such. A signature can be called: it is sent."""
-    if answer is None or isinstance(answer, dict):
-        trial.refuse("the answer is a function", "something to call, made with def", f"{answer!r:.60}")
-    try:
-        given = trial.call(answer, given)
-    except Refused as no:
-        if "ellipsis" in no.happened.lower():
-            _unanswered(trial)
-        raise
-    if given is ...:
-        _unanswered(trial)
-    return given
-
-
-def _named(graph: Graph, name: str) -> list[Node]:
-    return [node for node in graph.nodes.values() if node.task == f"tasks.{name}" and node.role != "map"]
-
-
-def _calls(run: Run) -> str:
-    """The messages of a run in words."""
-    return (", ".join(map(repr, run.messages[:8])) or "none") + (" …" if len(run.messages) > 8 else "")
-
-
 def _count(run: Run) -> str:
-    return f"{len(run.messages)}: {_calls(run)}"
+    return f"{len(run.messages)}: {calls(run)}"
 
 
 # --- the exercises ------------------------------------------------------------------------------------------
@@ -71,16 +39,11 @@ def _count(run: Run) -> str:
 )
 def put_in_order(answer: Any, trial: Trial) -> None:
     """Members that take different times; run with other numbers and other times than those shown."""
-    letters = list(answer) if isinstance(answer, str | list | tuple) else None
-    if isinstance(answer, Signature) or letters is None or not all(isinstance(each, str) for each in letters):
-        trial.refuse("the answer is a list of letters", '["A", "B", …]', f"{answer!r:.60}")
-        return
-    once = sorted(letters) == sorted(_PIECES)
-    trial.expect(once, "each of the five pieces is used once", "A B C D E", " ".join(letters) or "no letter")
+    letters = letters_of(trial, answer, _PIECES)
     for _ in range(2):
         numbers = sorted(trial.random.sample(range(2, 99), 5))
         pieces = {
-            letter: _task("slow", hundredths / 100, numbers[place]) for letter, (hundredths, place) in _PIECES.items()
+            letter: task("slow", hundredths / 100, numbers[place]) for letter, (hundredths, place) in _PIECES.items()
         }
         run = trial.run(group(pieces[letter] for letter in letters))
         value = trial.value(run)
@@ -102,8 +65,8 @@ def put_in_order(answer: Any, trial: Trial) -> None:
 )
 def fill_in(answer: Any, trial: Trial) -> None:
     """How many members of a group have ended, asked while it runs, step by step."""
-    members = [_task("ident", place) for place in range(trial.random.randint(3, 4))]
-    members.insert(trial.random.randint(2, len(members)), _task("fail"))
+    members = [task("ident", place) for place in range(trial.random.randint(3, 4))]
+    members.insert(trial.random.randint(2, len(members)), task("fail"))
     lab = trial.lab
     for before in lab.active():
         before.over.wait(1.0)  # else a step could let a task of an earlier run go
@@ -124,7 +87,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
 
 
 def _ended(trial: Trial, answer: Any, run: Run, over: int) -> None:
-    said = _called(trial, answer, run.result)
+    said = returned(trial, answer, run.result)
     states = run.graph.counts()
     what = (
         f"{states.get('succeeded', 0)} succeeded, {states.get('failed', 0)} failed, "
@@ -152,13 +115,13 @@ def write(answer: Any, trial: Trial) -> None:
     """The sum and the product of each pair, all side by side, in one flat list."""
     for count in (trial.random.randint(2, 4), 1, 0):
         pairs = [trial.random.sample(range(3, 40), 2) for _ in range(count)]
-        run = trial.run(_called(trial, answer, [list(pair) for pair in pairs]))
+        run = trial.run(returned(trial, answer, [list(pair) for pair in pairs]))
         graph, given = run.graph, f"{pairs}"
-        wanted = [_task(name, *pair) for pair in pairs for name in ("add", "mul")]
+        wanted = [task(name, *pair) for pair in pairs for name in ("add", "mul")]
         pictures = {"wanted": plan(group(wanted)), "got": graph} if count else {"got": graph}
-        own = sum(len(_named(graph, name)) for name in ("add", "mul"))
+        own = sum(len(named(graph, name)) for name in ("add", "mul"))
         trial.expect(
-            len(_named(graph, "add")) == len(_named(graph, "mul")) == count,
+            len(named(graph, "add")) == len(named(graph, "mul")) == count,
             f"there is an add and a mul for each pair of {given}",
             f"{2 * count} messages",
             _count(run),
@@ -183,13 +146,13 @@ def repair(answer: Any, trial: Trial) -> None:
     """One chain a number, side by side; for one number too."""
     for count in (trial.random.randint(2, 4), 1):
         numbers = trial.random.sample(range(3, 90), count)
-        run = trial.run(_called(trial, answer, list(numbers)))
+        run = trial.run(returned(trial, answer, list(numbers)))
         graph, given = run.graph, f"{numbers}"
         pictures = {
-            "wanted": plan(group(chain(_task("add", number, 1), _task("mul", 2)) for number in numbers)),
+            "wanted": plan(group(chain(task("add", number, 1), task("mul", 2)) for number in numbers)),
             "got": graph,
         }
-        adds, products = _named(graph, "add"), _named(graph, "mul")
+        adds, products = named(graph, "add"), named(graph, "mul")
         trial.expect(
             len(adds) == len(products) == count and len(run.messages) == 2 * count,
             f"there is an add and a mul for each number of {given}",
@@ -235,15 +198,15 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
     """Slow tasks in two lanes: judged by who had to wait for whom, not by the clock."""
     for count in (2 * trial.random.randint(3, 4), 5):
         numbers = trial.random.sample(range(3, 90), count)
-        run = trial.run(_called(trial, answer, list(numbers)))
+        run = trial.run(returned(trial, answer, list(numbers)))
         graph = run.graph
-        steps = [[_task("slow", _SLOW, number).set(immutable=True) for number in numbers[lane::2]] for lane in (0, 1)]
+        steps = [[task("slow", _SLOW, number).set(immutable=True) for number in numbers[lane::2]] for lane in (0, 1)]
         pictures = {"wanted": plan(group(chain(*lane) for lane in steps)), "got": graph}
         failed = next((node for node in graph.nodes.values() if node.state == "failed"), None)
         if failed is not None:
             said = f"{graph.number(failed.key)} {_call(failed)} failed: {failed.error}"
             trial.refuse("every task succeeds", "no task fails", said, **pictures)
-        slows = _named(graph, "slow")
+        slows = named(graph, "slow")
         sent = sorted(message.args[-1] for message in run.messages if message.task == "tasks.slow" and message.args)
         trial.expect(
             sent == sorted(numbers) and len(run.messages) == count,

@@ -6,37 +6,15 @@ from typing import Any
 
 from celery import chain, chord, group, signature
 
+from labkit.exercises.common import calls, letters_of, named, returned, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
-from labkit.run import Run
-
-
-def _task(name: str, *args: Any, app: Any) -> Any:
-    return signature(f"tasks.{name}", args=args, app=app)
-
-
-def _named(graph: Graph, name: str) -> list[Node]:
-    return [node for node in graph.nodes.values() if node.task == f"tasks.{name}"]
 
 
 def _before(graph: Graph, node: Node) -> list[Node]:
     """The nodes whose value becomes an argument of this one."""
     return [graph.nodes[edge.source] for edge in graph.task_edges() if edge.target == node.key and edge.passes_value]
-
-
-def _build(trial: Trial, answer: Any, given: Any) -> Any:
-    """What the learner's function returns, an unfilled ``...`` told as such; calling a signature would send it."""
-    if isinstance(answer, dict):
-        trial.refuse("the answer is a function", "a function that returns a canvas, made with def", "a canvas")
-    built = trial.call(answer, given)
-    if built is ...:
-        trial.unanswered()
-    return built
-
-
-def _calls(run: Run) -> str:
-    return ", ".join(map(repr, run.messages[:8])) + (" …" if len(run.messages) > 8 else "")
 
 
 @exercise(
@@ -48,28 +26,16 @@ def _calls(run: Run) -> str:
 )
 def put_in_order(answer: Any, trial: Trial) -> None:
     """A task, a group, its body and two more steps."""
-    letters = list(answer) if isinstance(answer, list | tuple | str) else None
-    if letters is None or not all(isinstance(letter, str) for letter in letters):
-        trial.refuse(
-            "the answer is a list of letters", '["A", "B", "C", "D", "E"] in the right order', f"{answer!r:.60}"
-        )
-        return
-    trial.expect(
-        sorted(letters) == list("ABCDE"),
-        "each of the five pieces is used once",
-        "the letters A to E",
-        " ".join(letters) or "none",
-    )
-    app = trial.lab.app
+    letters = letters_of(trial, answer, "ABCDE")
     for _ in range(2):
         x, y, factor = (trial.random.randint(2, 9) for _ in range(3))
         added = [trial.random.randint(0, 9) for _ in range(trial.random.randint(2, 4))]
         pieces = {
-            "A": _task("xsum", app=app),
-            "B": _task("note", app=app),
-            "C": _task("add", x, y, app=app),
-            "D": _task("mul", factor, app=app),
-            "E": group(_task("add", each, app=app) for each in added),
+            "A": task("xsum"),
+            "B": task("note"),
+            "C": task("add", x, y),
+            "D": task("mul", factor),
+            "E": group(task("add", each) for each in added),
         }
         trial.expect(
             letters[0] == "C",
@@ -110,11 +76,10 @@ def fill_in(answer: Any, trial: Trial) -> None:
         "one signature",
         f"a canvas of {len(body.nodes)} task{'s' * (len(body.nodes) > 1)}",
     )
-    app = trial.lab.app
     for _ in range(2):
         numbers = [trial.random.randint(2, 30) for _ in range(trial.random.randint(2, 5))]
-        header = [_task("power", number, 2, app=app) for number in numbers]
-        run = trial.run(chord(header, signature(answer, app=app)))
+        header = [task("power", number, 2) for number in numbers]
+        run = trial.run(chord(header, signature(answer)))
         pictures = {"got": run.graph}
         node = next(node for node in run.graph.nodes.values() if node.role == "body")
         trial.expect(
@@ -137,17 +102,17 @@ def write(answer: Any, trial: Trial) -> None:
     """A sum of products."""
     for count in (trial.random.randint(3, 6), 1, 2):
         pairs = [[trial.random.randint(2, 9), trial.random.randint(2, 9)] for _ in range(count)]
-        run = trial.run(_build(trial, answer, pairs))
+        run = trial.run(returned(trial, answer, pairs))
         graph, shown = run.graph, f"{'one pair' if count == 1 else 'the pairs'} {pairs}"
-        wanted = chord([_task("mul", *pair, app=run.lab.app) for pair in pairs], _task("xsum", app=run.lab.app))
+        wanted = chord([task("mul", *pair) for pair in pairs], task("xsum"))
         pictures = {"wanted": plan(wanted), "got": graph}
-        products = _named(graph, "mul")
+        products = named(graph, "mul")
         multiplied = sorted(sorted(node.args) for node in products if len(node.args) == 2)
         trial.expect(
             multiplied == sorted(sorted(pair) for pair in pairs) and not any(n.role == "map" for n in products),
             "there is a mul task for each pair",
             f"{count} messages with mul for {shown}",
-            _calls(run),
+            calls(run),
             **pictures,
         )
         keys = {node.key for node in products}
@@ -158,12 +123,12 @@ def write(answer: Any, trial: Trial) -> None:
             "one mul after another",
             **pictures,
         )
-        sums = _named(graph, "xsum")
+        sums = named(graph, "xsum")
         trial.expect(
             len(sums) == 1 and len(run.messages) == count + 1,
             "one task sums the products",
             f"{count + 1} messages: {count} for the header, one for the body",
-            _calls(run),
+            calls(run),
             **pictures,
         )
         trial.expect(
@@ -185,19 +150,19 @@ def write(answer: Any, trial: Trial) -> None:
 def repair(answer: Any, trial: Trial) -> None:
     """A chord in the middle of a chain."""
     for n in (3, trial.random.randint(4, 90)):
-        run = trial.run(_build(trial, answer, n))
-        graph, app = run.graph, run.lab.app
-        header = [_task("mul", factor, app=app) for factor in (2, 3)]
-        pictures = {"wanted": plan(_task("add", n, 1, app=app) | chord(header, _task("xsum", app=app))), "got": graph}
-        adds, products, sums = (_named(graph, name) for name in ("add", "mul", "xsum"))
+        run = trial.run(returned(trial, answer, n))
+        graph = run.graph
+        header = [task("mul", factor) for factor in (2, 3)]
+        pictures = {"wanted": plan(task("add", n, 1) | chord(header, task("xsum"))), "got": graph}
+        adds, products, sums = (named(graph, name) for name in ("add", "mul", "xsum"))
         trial.expect(
             len(adds) == 1 and sorted(adds[0].args) == sorted((n, 1)),
             "add runs, once, and first",
             f"add({n}, 1)",
-            _calls(run),
+            calls(run),
             **pictures,
         )
-        trial.expect(len(products) == 2, "there are two mul tasks", "mul by 2 and mul by 3", _calls(run), **pictures)
+        trial.expect(len(products) == 2, "there are two mul tasks", "mul by 2 and mul by 3", calls(run), **pictures)
         keys = {node.key for node in products}
         trial.expect(
             not any(edge.source in keys and edge.target in keys for edge in graph.task_edges()),
@@ -217,7 +182,7 @@ def repair(answer: Any, trial: Trial) -> None:
             len(sums) == 1 and len(_before(graph, sums[0])) == 2,
             "one task sums both products",
             "xsum gets a list of two",
-            _calls(run),
+            calls(run),
             **pictures,
         )
         trial.expect_value(run, (n + 1) * 5, f"{n}")
@@ -233,15 +198,15 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
     """A sum in four parts."""
     for count in (4 * trial.random.randint(3, 6) + trial.random.randint(1, 3), 4 * trial.random.randint(3, 6)):
         numbers = [trial.random.randint(2, 99) for _ in range(count)]
-        run = trial.run(_build(trial, answer, list(numbers)))
-        graph, app, shown = run.graph, run.lab.app, f"{count} numbers"
-        header = [_task("xsum", numbers[start::4], app=app) for start in range(4)]
-        pictures = {"wanted": plan(chord(header, _task("xsum", app=app))), "got": graph}
+        run = trial.run(returned(trial, answer, list(numbers)))
+        graph, shown = run.graph, f"{count} numbers"
+        header = [task("xsum", numbers[start::4]) for start in range(4)]
+        pictures = {"wanted": plan(chord(header, task("xsum"))), "got": graph}
         trial.expect(
             len(run.messages) <= 5,
             f"at most five messages for {shown}",
             5,
-            f"{len(run.messages)}: {_calls(run)}",
+            f"{len(run.messages)}: {calls(run)}",
             **pictures,
         )
         quarter = -(-count // 4)
@@ -258,7 +223,7 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
             len(joins) == 1,
             "one task joins the parts",
             "a body that gets the list of the parts' sums",
-            _calls(run),
+            calls(run),
             **pictures,
         )
         value = trial.value(run)

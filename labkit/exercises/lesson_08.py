@@ -5,53 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from celery import chain, chord, signature
-from celery.canvas import Signature
 
+from labkit.exercises.common import calls, letters_of, name_of, named, numbered, returned, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
-from labkit.practice import Refused, Trial, exercise
+from labkit.practice import Trial, exercise
 from labkit.run import Run
 
 # --- what the checks share ----------------------------------------------------------------------------------
 
 
-def _task(name: str, *args: Any, app: Any) -> Signature:
-    return signature(f"tasks.{name}", args=args, app=app)
-
-
-def _built(trial: Trial, answer: Any, given: Any) -> Any:
-    """What the learner's function gives; an unfilled ``...`` is told as such."""
-    if answer is None or isinstance(answer, dict):
-        trial.refuse("the answer is a function", "a function that returns a canvas, made with def", f"{answer!r:.60}")
-    try:
-        built = trial.call(answer, given)
-    except Refused as no:
-        if "ellipsis" in no.happened.lower():
-            trial.unanswered()
-        raise
-    if built is ...:
-        trial.unanswered()
-    return built
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _calls(run: Run) -> str:
-    return ", ".join(map(repr, run.messages[:8])) + (" …" if len(run.messages) > 8 else "")
-
-
-def _named(graph: Graph, name: str) -> list[Node]:
-    return [node for node in graph.nodes.values() if node.task == f"tasks.{name}"]
-
-
 def _shown(value: Any) -> str:
     return f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
-
-
-def _number(graph: Graph, node: Node) -> str:
-    return f"{graph.number(node.key)} {_short(node.task)}"
 
 
 def _steps(graph: Graph) -> list[str]:
@@ -62,7 +27,7 @@ def _steps(graph: Graph) -> list[str]:
         before = [edge for edge in edges if edge.target == node.key]
         if any(edge.kind in ("callback", "errback") or edge.source in aside for edge in before):
             aside.add(node.key)
-    return [_short(node.task) for node in graph.nodes.values() if node.key not in aside]
+    return [name_of(node) for node in graph.nodes.values() if node.key not in aside]
 
 
 def _positive(app: Any) -> str:
@@ -81,7 +46,7 @@ def _positive(app: Any) -> str:
 
 def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, dict[str, Graph]]:
     """Run a chord that divides 60 by each number, and refuse it unless it has a header task for each and a body."""
-    run = trial.run(_built(trial, answer, list(numbers)))
+    run = trial.run(returned(trial, answer, list(numbers)))
     graph, app = run.graph, run.lab.app
     wanted = chord([signature("divide", (number,), app=app) for number in numbers], signature("decide", app=app))
     pictures = {"wanted": plan(wanted), "got": graph}
@@ -92,10 +57,10 @@ def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, 
             trial.refuse(
                 f"no header fails for {numbers}",
                 "the error is caught in the task that divides",
-                f"{_number(graph, node)} failed: {node.error}{then}",
+                f"{numbered(graph, node)} failed: {node.error}{then}",
                 **pictures,
             )
-    sent, many = _calls(run), len(numbers)
+    sent, many = calls(run), len(numbers)
     what = "one message for each number and one for the body"
     happened = f"{len(run.messages)}: {sent}"
     trial.expect(len(run.messages) == many + 1, what, f"{many + 1} messages for {numbers}", happened, **pictures)
@@ -129,12 +94,7 @@ def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, 
 )
 def put_in_order(answer: Any, trial: Trial) -> None:
     """A check of the amount before anything is done with it."""
-    letters = list(answer) if isinstance(answer, list | tuple | str) else None
-    if letters is None or isinstance(answer, dict) or not all(isinstance(each, str) for each in letters):
-        trial.refuse("the answer is a list of letters", '["A", "B", …] in the right order', f"{answer!r:.60}")
-        return
-    once = sorted(letters) == list("ABCDE")
-    trial.expect(once, "each piece is used once", "the letters A to E", " ".join(letters) or "none")
+    letters = letters_of(trial, answer, "ABCDE")
     trial.expect(
         letters[0] == "D",
         "the first step has all its arguments",
@@ -148,11 +108,11 @@ def put_in_order(answer: Any, trial: Trial) -> None:
     too_much = low + small + trial.random.randint(1, 9)
     for a, b, off in ((x, y, fee), (low, small, too_much)):
         pieces = {
-            "A": _task("note", "paid", app=app),
-            "B": _task("mul", 10, app=app),
+            "A": task("note", "paid"),
+            "B": task("mul", 10),
             "C": signature(positive, app=app),
-            "D": _task("add", a, b, app=app),
-            "E": _task("sub", off, app=app),
+            "D": task("add", a, b),
+            "E": task("sub", off),
         }
         run = trial.run(chain(*(pieces[letter] for letter in letters)))
         graph, amount = run.graph, a + b - off
@@ -168,7 +128,7 @@ def put_in_order(answer: Any, trial: Trial) -> None:
             f"the value {_shown(trial.value(run))}",
             **pictures,
         )
-        ran = [_short(node.task) for node in graph.nodes.values() if node.started]
+        ran = [name_of(node) for node in graph.nodes.values() if node.started]
         late = [name for name in ("mul", "note") if name in ran]
         trial.expect(
             not late,
@@ -187,17 +147,16 @@ def put_in_order(answer: Any, trial: Trial) -> None:
 )
 def fill_in(answer: Any, trial: Trial) -> None:
     """One report, whichever step fails."""
-    app = trial.lab.app
     for bad in (None, 0, 1, 2):
         x, y, factor, less = (trial.random.randint(2, 30) for _ in range(4))
-        steps = [_task("add", x, y, app=app), _task("mul", factor, app=app), _task("sub", less, app=app)]
+        steps = [task("add", x, y), task("mul", factor), task("sub", less)]
         if bad is not None:
-            steps[bad] = _task("fail", app=app)
-        names = [_short(step.task) for step in steps]
-        built = _built(trial, answer, [step.clone() for step in steps])
+            steps[bad] = task("fail")
+        names = [step.task.rpartition(".")[2] for step in steps]
+        built = returned(trial, answer, [step.clone() for step in steps])
         planned = _steps(trial.plan(built))
         wanted = chain(*steps)
-        wanted.link_error(_task("report_error", app=app))
+        wanted.link_error(task("report_error"))
         trial.expect(
             planned == names,
             "the workflow is the three steps, one after the other",
@@ -209,7 +168,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
         run = trial.run(built)
         graph = run.graph
         pictures = {"wanted": plan(wanted), "got": graph}
-        reports, sent = [each for each in run.messages if each.task == "tasks.report_error"], _calls(run)
+        reports, sent = [each for each in run.messages if each.task == "tasks.report_error"], calls(run)
         if bad is None:
             what = "nothing is reported when no step fails"
             trial.expect(not reports, what, "three messages, no report_error", sent, **pictures)
@@ -263,40 +222,39 @@ def write(answer: Any, trial: Trial) -> None:
 )
 def repair(answer: Any, trial: Trial) -> None:
     """A lock that is opened whatever fails."""
-    app = trial.lab.app
     a, b, c = (trial.random.randint(2, 50) for _ in range(3))
     seconds = 0.25  # how long the slowest header takes, where one fails at once
-    well = [_task("add", a, b, app=app), _task("slow", 0, c, app=app)]
+    well = [task("add", a, b), task("slow", 0, c)]
     cases = {
         # Always the same numbers: what the lesson shows of the broken workflow is this.
-        "when a header fails": [_task(*call, app=app) for call in (("add", 2, 3), ("slow", seconds, 4), ("fail",))],
-        "when two headers fail": [_task("fail", app=app), *well, _task("fail", app=app)],
-        "when the body fails": [*well, _task("note", a, app=app)],
+        "when a header fails": [task(*call) for call in (("add", 2, 3), ("slow", seconds, 4), ("fail",))],
+        "when two headers fail": [task("fail"), *well, task("fail")],
+        "when the body fails": [*well, task("note", a)],
         "when all goes well": well,
     }
     for case, header in cases.items():
-        run = trial.run(_built(trial, answer, [each.clone() for each in header]))
+        run = trial.run(returned(trial, answer, [each.clone() for each in header]))
         graph = run.graph
-        body = _task("xsum", app=app)
-        body.link(_task("noarg", app=app).set(immutable=True))
-        body.link_error(_task("noarg", app=app).set(immutable=True))
+        body = task("xsum")
+        body.link(task("noarg").set(immutable=True))
+        body.link_error(task("noarg").set(immutable=True))
         pictures = {"wanted": plan(chord(header, body)), "got": graph}
         headers = [node for node in graph.nodes.values() if node.role == "header"]
-        names = sorted(_short(each.task) for each in header)
+        names = sorted(name_of(each) for each in header)
         trial.expect(
-            sorted(_short(node.task) for node in headers) == names and len(_named(graph, "xsum")) == 1,
+            sorted(name_of(node) for node in headers) == names and len(named(graph, "xsum")) == 1,
             "the header and its body are as they were",
             f"a header of {', '.join(names)}, and xsum as body",
-            _calls(run),
+            calls(run),
             **pictures,
         )
         if case == "when all goes well":
             trial.expect_value(run, a + b + c, f"{header}")
-        opened = [node for node in _named(graph, "noarg") if node.state == "succeeded"]
+        opened = [node for node in named(graph, "noarg") if node.state == "succeeded"]
         never, often = f"noarg never ran{_why(graph)}", f"it ran {len(opened)} times"
         trial.expect(len(opened) > 0, f"the lock is opened {case}", "noarg runs once", never, **pictures)
         trial.expect(len(opened) == 1, f"the lock is opened once {case}", "noarg runs once", often, **pictures)
-        (slow,) = _named(graph, "slow")
+        (slow,) = named(graph, "slow")
         # Its end cannot be asked for: what follows the last header is sent just before that is told to have ended.
         ended = (slow.started or 0.0) + float(slow.args[0])
         trial.expect(
@@ -309,7 +267,7 @@ def repair(answer: Any, trial: Trial) -> None:
 
 
 def _why(graph: Graph) -> str:
-    for node in _named(graph, "noarg"):
+    for node in named(graph, "noarg"):
         if node.error or node.reason:
             return f": {node.reason or graph.name_ids(node.error or '')}"
     return ""

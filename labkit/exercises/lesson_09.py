@@ -9,7 +9,7 @@ from typing import Any, Final
 from celery import group, signature
 from celery.canvas import Signature, chunks, xstarmap
 
-from labkit.exercises.lesson_02 import built, calls, gives, letters_of, name_of, sends, task
+from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise

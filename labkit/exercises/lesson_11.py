@@ -10,7 +10,7 @@ from typing import Any, Final
 from celery import chain, chord, group, signature
 from celery.canvas import Signature
 
-from labkit.exercises.lesson_02 import calls, gives, letters_of, name_of, returned, sends, succeeds, task, unanswered
+from labkit.exercises.common import calls, gives, letters_of, name_of, returned, sends, succeeds, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
@@ -131,7 +131,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
         arrived = json.loads(json.dumps(each))
         built = returned(trial, _whole(answer), list(items), arrived)
         if built is ... or (isinstance(built, group) and any(part is ... for part in built.tasks)):
-            unanswered(trial)
+            trial.unanswered()
         wanted = plan(group([each.clone((item,)) for item in items], app=app))
         planned = trial.plan(built)
         nodes = list(planned.nodes.values())
@@ -188,7 +188,7 @@ def write(answer: Any, trial: Trial) -> None:
     for n in (6, 1, trial.random.choice((5, 7, 11, 13)), trial.random.choice((12, 18, 20))):
         numbers = [number for number in range(1, n + 1) if n % number == 0]
         wanted = plan(chord([task("power", number, 2) for number in numbers], task("xsum")))
-        run = trial.run(filled_canvas(trial, answer, n))
+        run = trial.run(returned(trial, answer, n))
         graph, planned = run.graph, _planned(run)
         pictures = {"wanted": wanted, "got": graph}
         knows = [node for node in run.plan.nodes.values() if name_of(node) == "power"]
@@ -212,14 +212,6 @@ def write(answer: Any, trial: Trial) -> None:
         gives(trial, run, sum(number**2 for number in numbers), f"n = {n}", wanted)
         passed = any(node.value == numbers for node in graph.nodes.values())
         trial.expect(passed, "a task returns the list of divisors", numbers, calls(run), **pictures)
-
-
-def filled_canvas(trial: Trial, answer: Any, given: Any) -> Any:
-    """What the learner's function returns for an input; an unfilled ``...`` is told as such."""
-    built = returned(trial, answer, given)
-    if built is ...:
-        unanswered(trial)
-    return built
 
 
 def _and(numbers: list[int]) -> str:
@@ -253,7 +245,7 @@ def repair(answer: Any, trial: Trial) -> None:
         numbers = _numbers(line)
         doubled = None if numbers is None else [number * 2 for number in numbers]
         right = ["bad line" if doubled is None else doubled, "read"]
-        run = trial.run(filled_canvas(trial, answer, line))
+        run = trial.run(returned(trial, answer, line))
         graph = run.graph
         given = f"{line!r}"
         header = [task("mul", number, 2) for number in numbers or ()]
@@ -302,7 +294,7 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
         sizes = [folder["files"] for folder in _folders(tree)]
         many = len(sizes)
         given = json.dumps(tree) if many < 3 else f"{many} folders, {_depth(tree)} deep"
-        run = trial.run(filled_canvas(trial, answer, json.loads(json.dumps(tree))))
+        run = trial.run(returned(trial, answer, json.loads(json.dumps(tree))))
         wanted = plan(chord([signature("files_in", ("the outermost folder",))], task("xsum")))
         pictures = {"wanted": wanted, "got": run.graph}
         succeeds(trial, run, wanted)

@@ -24,7 +24,7 @@ from labkit.exercises.attempts import (
     watch,
     without_dots,
 )
-from labkit.exercises.lesson_02 import task, unanswered
+from labkit.exercises.common import task
 from labkit.exercises.services import ask, charges, forget, script
 from labkit.graph import Graph, Node
 from labkit.practice import Trial, exercise
@@ -100,7 +100,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
     if not isinstance(answer, dict) or isinstance(answer, Signature):
         trial.refuse("the answer is a dict of options", '{"max_retries": …, …}', f"{answer!r:.60}")
     if any(value is ... for value in answer.values()):
-        unanswered(trial)
+        trial.unanswered()
 
     def call(*args: Any) -> Any:
         return ask(args[-1])
