@@ -47,6 +47,14 @@ FINAL: Final = frozenset({"succeeded", "failed", "revoked", "rejected", "lost", 
 
 _UUID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
+#: The kinds of edges from a step to the next, from a header to its body.
+FLOW: Final = ("result", "order")
+
+#: The note of a task that failed after its body.
+RETURNED: Final = "its body returned; what came after it could not be sent or stored"
+#: The note of a task whose errbacks could not be sent, or its failure not be stored.
+UNTOLD: Final = "Celery could not report its failure"
+
 
 @dataclass(slots=True)
 class Attempt:

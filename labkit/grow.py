@@ -12,8 +12,8 @@ from celery.canvas import Signature
 
 from labkit import canvas
 from labkit.embed import counted, first_id, ids_in
-from labkit.graph import Edge, EdgeKind, Frame, Graph, Node, Outline
-from labkit.places import FLOW, Places
+from labkit.graph import FLOW, Edge, EdgeKind, Frame, Graph, Node, Outline
+from labkit.places import Places
 from labkit.plan import Entry, Part, Planner
 
 #: What a replacement has of the task it replaces: the plan has them there.
@@ -28,6 +28,7 @@ class Grower(Places):
         self._nesting: dict[str, int] = {}
         self._groups: dict[tuple[str | None, str], Frame] = {}
         self._bodies: dict[tuple[str, int], list[str]] = {}
+        self._joins: list[tuple[Outline, Outline, list[str]]] = []
         self._group_of: dict[str, str | None] = {}
         self._members: dict[str, list[str]] = defaultdict(list)
         self._frame_of: dict[str, str] = {}
@@ -191,14 +192,19 @@ class Grower(Places):
         if place not in self._bodies and (not known or nesting > self._depth(known[-1])):
             if isinstance(chord, str):
                 return
+            # It puts itself in the place of a task: the steps of a header's chain are sent by others than that task.
+            owner = known[-1] if known else owner
             frame = self._frame_of.get(ends[0], ends[0])
             if owner and first_id(body) == owner.id:
                 body.options = _without(body.options, *_LINKS)
             part = self._grow(body, f"{frame}.b", Entry(tuple(ends)), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
+                self._nesting.setdefault(key, nesting)
             self._bodies[place] = part.first
             self._attach(owner, "result", part.outline)
+            if owner and owner.key in self._outlines:
+                self._joins.append((self._outlines[owner.key], part.outline[0], part.first))
             self._follow(part.last, rest, None, owner)
             return
         for target in self._bodies.get(place) or self._beside(self.ids[id][-1].key):
@@ -246,6 +252,7 @@ class Grower(Places):
         added = {key for keys in self._after.values() for key in keys}
         if not added:
             return
+        self._bodies_last()
         ordered: dict[str, Node] = {}
         drawn = {key: place for place, key in enumerate(_drawn(self.graph.outline))}
 
@@ -264,6 +271,20 @@ class Grower(Places):
         for key, node in self.graph.nodes.items():
             ordered.setdefault(key, node)
         self.graph.nodes = ordered
+
+    def _bodies_last(self) -> None:
+        """In the outline a body stands behind all of its headers, also those that were sent after it was known."""
+        sources: dict[str, set[str]] = defaultdict(set)
+        first = {key for _, _, keys in self._joins for key in keys}
+        for edge in self.graph.edges:
+            if edge.target in first:
+                sources[edge.target].add(edge.source)
+        for around, body, keys in self._joins:
+            headers = set().union(*(sources[key] for key in keys))
+            place = next(n for n, child in enumerate(around.children) if child is body)
+            later = [n for n, child in enumerate(around.children) if n > place and headers & set(_drawn(child))]
+            if later:
+                around.children.insert(later[-1], around.children.pop(place))
 
 
 def _drawn(outline: Outline | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ from dataclasses import fields
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
-from labkit.graph import FINAL, Attempt, Edge, Graph, Node, Outline
+from labkit.ghosts import ASKED, DID, REPLACED, conclude
+from labkit.graph import FINAL, RETURNED, Attempt, Graph, Node, Outline
 from labkit.grow import Grower
 
 
@@ -29,6 +30,7 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
             lives[fact["id"], fact.get("nesting", 0)].append(fact)
         elif fact["kind"] != "published" or (fact["id"], fact["retries"]) not in unsent:
             others[fact["kind"]].append(fact)
+    grower.returned, grower.failed = _bodies_ended(lives)
     grower.messages(others["published"], {id for (id, _), life in lives.items() if any(map(_ignored, life))})
     graph = grower.graph
     for (id, nesting), life in lives.items():
@@ -37,6 +39,7 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
             _live(node, life)
     for nodes in grower.ids.values():
         _replaced(nodes)
+    _replacing(graph)
     for fact in others["errback"]:
         _inline(grower, fact)
     for fact in others["answered"]:
@@ -47,13 +50,26 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
             if fact.get("final") and node.state not in FINAL:
                 _told_by_backend(node, fact)
     _bodies_end(graph)
-    _conclude(graph)
+    conclude(graph)
     _items(graph)
     return graph
 
 
-#: The note of a task that ran where nobody reports.
-_ASKED: Final = "as the backend answers"
+def _bodies_ended(lives: Mapping[tuple[str, int], Iterable[Mapping[str, Any]]]) -> tuple[set[str], set[str]]:
+    """The ids of tasks whose bodies returned, and of those whose bodies failed; in neither if both."""
+    returned, failed = set(), set()
+    for (id, _), life in lives.items():
+        for fact in life:
+            if fact["kind"] == "succeeded" or (fact["kind"] == "failed" and fact.get("note") == RETURNED):
+                returned.add(id)
+            elif fact["kind"] == "failed":
+                failed.add(id)
+    return returned - failed, failed - returned
+
+
+#: Facts that do not tell of which run of the body.
+_LOOSE: Final = frozenset({"unregistered", "rejected", "redelivered", "doubled", "stranded", "lost"})
+
 
 _fields: Final = attrgetter(*(field.name for field in fields(Node)))
 
@@ -80,7 +96,7 @@ def _ignored(fact: Mapping[str, Any]) -> bool:
 def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
     """Apply the facts of one task: a retry without delay can begin before the last run is known to be over."""
     values = []
-    for fact in sorted(life, key=lambda fact: fact.get("retries") or 0):
+    for fact in _by_run(life):
         _LIVES[fact["kind"]](node, fact)
         if fact["kind"] == "succeeded":
             values.append(fact["value"])
@@ -89,10 +105,28 @@ def _live(node: Node, life: list[Mapping[str, Any]]) -> None:
         node.value, node.note = values[0], node.note or "ran again; the first value stays"
 
 
+def _by_run(life: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The facts of one task by the run of its body; those that do not say which belong to the last one until then."""
+    runs, last = [], 0
+    for fact in life:
+        run = fact.get("retries") or (last if fact["kind"] in _LOOSE else 0)
+        last = max(last, run)
+        runs.append(run)
+    return [fact for _, fact in sorted(zip(runs, life, strict=True), key=itemgetter(0))]
+
+
 def _replaced(nodes: list[Node]) -> None:
     """Nodes that share an id: each but the last one has put the next in its place."""
     for node in nodes[:-1]:
-        node.state, node.note, node.reason = "succeeded", "replaced itself", None
+        node.state, node.note, node.reason = "succeeded", REPLACED, None
+
+
+def _replacing(graph: Graph) -> None:
+    """One that ended by `Ignore` and has sent tasks in its place: the end of those may not be known yet."""
+    for edge in graph.edges:
+        source = graph.nodes.get(edge.source)
+        if edge.kind == "replaced" and source and source.state == "rejected":
+            source.state, source.note, source.reason = "succeeded", REPLACED, None
 
 
 def _received(node: Node, fact: Mapping[str, Any]) -> None:
@@ -210,7 +244,7 @@ def _bodies_end(graph: Graph) -> None:
 def _told_by_backend(node: Node, fact: Mapping[str, Any]) -> None:
     """All that is known of a task that ran where nobody reports: what is stored for it."""
     if fact["state"] == "SUCCESS":
-        node.state, node.value, node.note = "succeeded", fact["value"], _ASKED
+        node.state, node.value, node.note = "succeeded", fact["value"], ASKED
     elif node.state != "planned":
         node.state = "revoked" if fact["state"] == "REVOKED" else "failed"
         node.error = node.reason = fact["error"]
@@ -228,75 +262,6 @@ def _inline(grower: Grower, fact: Mapping[str, Any]) -> None:
     node.started = node.finished = fact["at"]
 
 
-# --- what will never run, and why ---------------------------------------------------------------------------
-
-
-def _conclude(graph: Graph) -> None:
-    """Give each node that can no longer run its state and reason, as soon as that is certain."""
-    incoming: dict[str, list[Edge]] = defaultdict(list)
-    for edge in graph.edges:
-        incoming[edge.target].append(edge)
-    waiting = [node for node in graph.nodes.values() if node.state == "planned" and node.role != "map"]
-    moved = True
-    while waiting and moved:
-        left = []
-        for node in waiting:
-            reason = _why_not(graph, node, incoming)
-            if reason is None:
-                left.append(node)
-            else:
-                node.state, node.reason = "never ran", reason
-        moved = len(left) < len(waiting)
-        waiting = left
-
-
-def _sources(graph: Graph, edge: Edge, incoming: Mapping[str, list[Edge]]) -> list[Node]:
-    if edge.source in graph.nodes:
-        return [graph.nodes[edge.source]]
-    into = [graph.nodes[each.source] for each in incoming.get(edge.source, ()) if each.source in graph.nodes]
-    return into or [graph.nodes[key] for key in graph.leaves(edge.source)]
-
-
-def _why_not(graph: Graph, node: Node, incoming: Mapping[str, list[Edge]]) -> str | None:
-    sources = [(edge, source) for edge in incoming.get(node.key, ()) for source in _sources(graph, edge, incoming)]
-    if not sources:
-        return None
-    if sources[0][0].kind == "errback":
-        return _errback_not_called(graph, [source for _, source in sources])
-    for edge, source in sources:
-        if source.state in FINAL and source.state != "succeeded":
-            name, did = graph.number(source.key), _DID[source.state]
-            if edge.kind == "callback" and source.state != "never ran":
-                return f"{name} {did}; a callback runs on success only"
-            return f"{'header ' if source.role == 'header' else ''}{name} {did}"
-    if all(source.state == "succeeded" for _, source in sources):
-        last = sources[-1][1]
-        if node.error:
-            return f"it could not be sent: {node.error}"
-        if any(source.note == _ASKED for _, source in sources):
-            return None  # its worker does not report what it sends
-        return f"{graph.number(last.key)} ended without sending it"
-    return None
-
-
-def _errback_not_called(graph: Graph, sources: list[Node]) -> str | None:
-    if any(source.state not in FINAL for source in sources):
-        return None
-    failed = [source for source in sources if source.state == "failed"]
-    if not failed:
-        return "none of its tasks failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} did not fail"
-    return f"{graph.number(failed[0].key)} failed, but Celery did not call it"
-
-
-_DID: Final = {
-    "failed": "failed",
-    "revoked": "was revoked",
-    "rejected": "ended without a result",
-    "lost": "was lost",
-    "never ran": "did not run",
-}
-
-
 def _items(graph: Graph) -> None:
     """The items of a map share the fate of its one message, as far as that can be known."""
     for frame in graph.frames.values():
@@ -312,4 +277,4 @@ def _items(graph: Graph) -> None:
             elif message.state == "failed":
                 item.state, item.reason = "unknown", "one item failed, and Celery does not tell which"
             elif message.state in FINAL:
-                item.state, item.reason = "never ran", f"{graph.number(message.key)} {_DID[message.state]}"
+                item.state, item.reason = "never ran", f"{graph.number(message.key)} {DID[message.state]}"

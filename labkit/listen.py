@@ -14,6 +14,7 @@ from celery.exceptions import Reject
 from celery.worker.request import Request
 
 from labkit.embed import first_id, ids_in
+from labkit.graph import RETURNED, UNTOLD
 from labkit.inline import Watched, error_text, safe
 from labkit.origin import in_body
 from labkit.record import Recording, arguments, snapshot
@@ -78,9 +79,14 @@ class Listener:
         original, listener = Backend._call_task_errbacks, self
 
         def call_task_errbacks(backend: Backend, request: Any, exc: Any, traceback: Any) -> None:
-            if backend.app is listener.app:
-                request = listener._watch_errbacks(backend, request, exc)
-            original(backend, request, exc, traceback)
+            if backend.app is not listener.app:
+                original(backend, request, exc, traceback)
+                return
+            listener._local.calls_errbacks = True
+            try:
+                original(backend, listener._watch_errbacks(backend, request, exc), exc, traceback)
+            finally:
+                listener._local.calls_errbacks = False
 
         self._errbacks = (original, call_task_errbacks)
         Backend._call_task_errbacks = call_task_errbacks
@@ -126,8 +132,7 @@ class Listener:
         broken = self._broken_in()
         if broken and broken[0] == id:
             # Celery failed to tell of the failure: an errback that could not be sent, for one.
-            note = "Celery could not report its failure"
-            self.recording_of(id).add("failed", id, **self._which(), error=error_text(broken[1]), note=note)
+            self.recording_of(id).add("failed", id, **self._which(), error=error_text(broken[1]), note=UNTOLD)
         elif getattr(self._local, "began", None) == id:
             why = "its body left by SystemExit, or was stopped with the lab: Celery stores nothing"
             self.recording_of(id).add("lost", id, **self._which(), why=why)
@@ -187,6 +192,7 @@ class Listener:
             task=headers["task"],
             **arguments(args, kwargs),
             parent=parent,
+            errback=getattr(self._local, "calls_errbacks", False),
             inside=bool(parent) and (failed is not None or in_body()),
             group=headers.get("group"),
             retries=headers.get("retries") or 0,
@@ -233,7 +239,7 @@ class Listener:
         self.recording_of(id).add("succeeded", id, **self._which(), value=snapshot(result), seconds=runtime)
 
     def _failed(self, task_id: str, exception: BaseException, **_: Any) -> None:
-        note = "its body returned; what came after it could not be sent or stored" if self._broken_in() else None
+        note = RETURNED if self._broken_in() else None
         self._local.broken = self._local.began = None
         self.recording_of(task_id).add("failed", task_id, **self._which(), error=error_text(exception), note=note)
 
@@ -268,7 +274,7 @@ class Listener:
     def _revoked(self, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
         why = "it expired before it was run" if expired else "terminated" if terminated else "revoked before it was run"
         recording = self.recording_of(request.id)
-        recording.add("revoked", request.id, why=why)
+        recording.add("revoked", request.id, retries=request.retries or 0, why=why)
         recording.closed(request.id)
 
     def _unknown(self, name: str, id: str, **_: Any) -> None:

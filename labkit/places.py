@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from celery.canvas import Signature
 
 from labkit import canvas
 from labkit.embed import counted
-from labkit.graph import Edge, Graph, Node, Outline
+from labkit.graph import FLOW, Edge, Graph, Node, Outline
 from labkit.plan import Entry, Planner
-
-#: The edges from a step to the next, from a header to its body.
-FLOW: Final = ("result", "order")
 
 
 class Places:
@@ -28,6 +25,9 @@ class Places:
         self._open: dict[str, list[int]] = defaultdict(list)
         self._edges = 0
         self._taken: set[str] = set()
+        #: The ids of tasks of which it is known how they ended: their bodies returned, or failed.
+        self.returned: set[str] = set()
+        self.failed: set[str] = set()
         self._after: dict[str | None, list[str]] = defaultdict(list)
         self._outlines: dict[str, Outline] = {}
         self._children: dict[str, int] = defaultdict(int)
@@ -73,12 +73,27 @@ class Places:
                 found.append((edge, node))
             elif edge.kind == "errback":
                 errback = node
-        if found:
+        fitting = [each for each in found if self._fits(each[0], owner, fact.get("errback"))]
+        if fitting or (found and errback is None):
+            found = fitting or found
             edge, node = min(found, key=lambda each: self._unlike(each[1], fact)) if len(found) > 1 else found[0]
             if edge.kind == "errback":
                 self._move(node, owner)
             return node
         return self._again(errback, owner) if errback and errback.id is not None else None
+
+    def _fits(self, edge: Edge, owner: Node, errback: bool | None) -> bool:
+        """Whether a message can be that of an edge: callbacks and errbacks can be equal calls.
+
+        ``errback`` tells whether it was sent as one; in older recordings the end of ``owner`` does.
+        """
+        if edge.kind not in ("callback", "errback"):
+            return True
+        if errback is not None:
+            return errback == (edge.kind == "errback")
+        if edge.kind == "callback":
+            return owner.sent is not None and owner.id not in self.failed
+        return owner.id not in self.returned
 
     def _unlike(self, node: Node, fact: Mapping[str, Any]) -> int:
         """In how many ways a message differs from what was planned: its arguments, chord, callbacks and errbacks."""

@@ -130,30 +130,29 @@ class _Explainer:
                 f"It is the body of a chord, called when all {len(edges)} headers have succeeded; {good} did.",
                 "the states of the headers",
             )
-        cause = self._cause(node)
+        cause, failed = self._cause(node)
         if cause is not None and cause.error:
             said = self.labels.plain(cause.error, 120).rstrip(".")
-            yield Sentence(
-                f"The first to fail was {self.name(cause)}: {said}.", f"the error of {self.graph.number(cause.key)}"
-            )
+            which = f"Of the {failed} that failed, the first in the header is" if failed > 1 else "What failed is"
+            yield Sentence(f"{which} {self.name(cause)}: {said}.", f"the error of {self.graph.number(cause.key)}")
         elif cause is not None and cause.reason:
             said = self.labels.plain(cause.reason, 120)
             yield Sentence(
                 f"It began with {self.name(cause)}: {said}.", f"{self.graph.number(cause.key)} is {cause.state}"
             )
 
-    def _cause(self, node: Node) -> Node | None:
-        """The node, up the edges, because of which this one never ran."""
+    def _cause(self, node: Node) -> tuple[Node | None, int]:
+        """The node, up the edges, because of which this one never ran, and how many failed there."""
         seen = {node.key}
         while True:
             sources = [self.graph.nodes[edge.source] for edge in self.into.get(node.key, ()) if edge.kind != "errback"]
             bad = [each for each in sources if each.state not in ("succeeded", "planned") and each.key not in seen]
             if not bad:
-                return None if len(seen) == 1 else node
+                return (None if len(seen) == 1 else node), 1
             node = next((each for each in bad if each.state != "never ran"), bad[0])
             seen.add(node.key)
             if node.state != "never ran":
-                return node
+                return node, sum(each.state == "failed" for each in bad)
 
     def _waits(self, node: Node) -> Iterator[Sentence]:
         name = self.name(node)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from celery import chain, chord, group
+from celery.canvas import Signature
 
 from tests.workflows import (
     ALL,
@@ -31,6 +32,16 @@ from tests.workflows import (
     u,
     waiting,
 )
+
+
+@app.task
+def two(first: Any, second: Any) -> None:
+    """Take two arguments, which no errback is given."""
+
+
+def both_ways(sig: Signature) -> Signature:
+    """``sig`` with one call for success and for failure: a lock that is released in the end."""
+    return linked(sig, t.si("free")).on_error(t.si("free"))
 
 
 @app.task(bind=True)
@@ -167,6 +178,17 @@ FIELD: Final[dict[str, Build]] = {
     "a report made twice": lambda: (lambda report: linked(t.s(), report).on_error(report))(boom.si()),
     "on_failure clears the rest": lambda: t.s() | clears.s() | u.s(),
     "on_failure clears the chord": lambda: chord([clears.s(), t.s()], u.s()),
+    # --- seen by learners
+    "replaced by a group of chains, then a step": lambda: t.s() | replaced.s(which="group of chains") | u.s(),
+    "replaced by a group of chains in a header": lambda: chord([replaced.s(which="group of chains"), t.s()], u.s()),
+    "expired while it waits to be tried again": lambda: (
+        t.s() | given(flaky.s(times=5, countdown=0.1), expires=0.25) | u.s()
+    ),
+    "one call as callback and errback of a body that never ran": lambda: chord([boom.s(), t.s()], both_ways(u.s())),
+    "one call as callback and errback of a body that ran": lambda: chord([t.s(), t.s()], both_ways(u.s())),
+    "one call as callback and errback of a task that fails": lambda: both_ways(boom.s()),
+    "a callback that cannot be sent": lambda: linked(t.s(), noarg.s()) | u.s(),
+    "an errback that cannot be sent": lambda: boom.s().on_error(two.s()),
 }
 
 #: Every canvas that the tests run.

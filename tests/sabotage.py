@@ -80,19 +80,19 @@ SABOTAGES: Final = (
     Sabotage(
         "facts are folded in the order of their arrival",
         "labkit/happened.py",
-        'ordered = sorted(facts, key=lambda fact: (fact["at"], fact["n"]))',
+        'ordered.sort(key=itemgetter("at"))',
         "ordered = list(facts)",
     ),
     Sabotage(
         "why a task never ran is forgotten",
-        "labkit/happened.py",
+        "labkit/ghosts.py",
         'node.state, node.reason = "never ran", reason',
         'node.state = "never ran"',
     ),
     Sabotage(
         "what can no longer run stays planned",
         "labkit/happened.py",
-        "    _conclude(graph)\n    _items(graph)",
+        "    conclude(graph)\n    _items(graph)",
         "    _items(graph)",
     ),
     Sabotage(
@@ -100,6 +100,24 @@ SABOTAGES: Final = (
         "labkit/happened.py",
         'node.attempts.append(Attempt(when=fact["at"]))',
         'node.attempts = [Attempt(when=fact["at"])]',
+    ),
+    Sabotage(
+        "an errback's message is taken for an equal callback's",
+        "labkit/places.py",
+        'return errback == (edge.kind == "errback")',
+        "return True",
+    ),
+    Sabotage(
+        "a revoke counts for the first run of the body",
+        "labkit/listen.py",
+        '"revoked", request.id, retries=request.retries or 0, why=why',
+        '"revoked", request.id, why=why',
+    ),
+    Sabotage(
+        "the body of replaced chains is not known as their end",
+        "labkit/grow.py",
+        "            owner = known[-1] if known else owner\n",
+        "",
     ),
     Sabotage(
         "an inline errback is not shown",

@@ -10,7 +10,7 @@ import pytest
 from celery import signals
 
 import labkit
-from labkit.graph import FINAL, Graph
+from labkit.graph import FINAL, RETURNED, Graph, Node
 from labkit.happened import fold
 from labkit.plan import plan
 from labkit.record import Recording
@@ -156,6 +156,10 @@ def errbacks_in(canvas: Any) -> Iterator[str]:
                 yield from errbacks_in(sig["kwargs"].get(part) if sig.get("subtask_type") else None)
 
 
+#: The edges of which only one kind can be gone along.
+LINKS: Final = ("callback", "errback")
+
+
 def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
     """(d) The plan has the very arrows of the record, all errbacks of the canvas; a group's messages share a frame."""
     gone = {node.key for node in graph.nodes.values() if node.note == "replaced itself"}
@@ -171,6 +175,12 @@ def check_shape(plan: Graph, graph: Graph, canvas: Any, wire: Wire) -> None:
     assert set(errbacks_in(json.loads(json.dumps(canvas, default=list)))) & ERRBACKS <= {
         node.task for node in plan.nodes.values()
     }
+    for target in graph.nodes.values():
+        before = [edge for edge in graph.task_edges() if edge.target == target.key and target.sent is not None]
+        ends = {kind: [graph.nodes[edge.source] for edge in before if edge.kind == kind] for kind in LINKS}
+        for source in ends["callback"]:
+            assert source.state == "succeeded" or source.note == RETURNED, "a callback of what did not succeed"
+        assert not ends["errback"] or {"succeeded"} != {each.state for each in ends["errback"]}, "what did not fail"
     hanging = {edge.target for edge in graph.task_edges() if edge.kind in ("callback", "errback")}
     for ids in wire.groups.values():  # Celery sends several callbacks as a group too
         keys = [{node.key for node in graph.by_id(id)} for id in ids]
@@ -197,7 +207,7 @@ def check_values(graph: Graph) -> None:
     for edge in graph.task_edges():
         source, target = graph.nodes[edge.source], graph.nodes[edge.target]
         if edge.passes_value and source.id and target.id and target.sent is not None:
-            into.setdefault(target.key, set()).add(source.id)
+            into.setdefault(target.key, set()).update(_given(graph, source))
         if edge.kind in ("result", "order") and target.started and source.finished:
             assert target.started >= source.finished - 1e-3, "an order edge starts before its source has ended"
     for node in graph.nodes.values():
@@ -208,6 +218,13 @@ def check_values(graph: Graph) -> None:
             assert into.get(node.key, set()) >= told, graph.number(node.key)
             tells = {each for each in into.get(node.key, set()) if _tells(graph, each)}
             assert tells == told, graph.number(node.key)
+
+
+def _given(graph: Graph, source: Node) -> Iterator[str]:
+    """The id of a source, and of those whose values it hands on as they are: Celery's own task that ends a group."""
+    yield str(source.id)
+    if source.task == "celery.accumulate":
+        yield from (str(graph.nodes[edge.source].id) for edge in graph.task_edges() if edge.target == source.key)
 
 
 def _tells(graph: Graph, id: str) -> bool:

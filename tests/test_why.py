@@ -31,10 +31,10 @@ def test_a_body_whose_header_failed(lab: labkit.Lab) -> None:
     body = said(run, "#4")
     assert "#4 u(…) never ran: header #3 failed. [no message was sent for it]" in body
     assert "called when all 2 headers have succeeded; 1 did" in body
-    assert "The first to fail was #3" in body
+    assert "What failed is #3" in body
     assert "ValueError: boom" in body
     assert "Celery answers FAILURE for #4 all the same" in body
-    assert "The first to fail was #3" in said(run, "#5")
+    assert "What failed is #3" in said(run, "#5")
     assert "failed: ValueError: boom" in said(run, "#3")
 
 

@@ -81,11 +81,11 @@ def silent(self: Any, *args: Any) -> dict[str, Any]:
 
 
 @app.task(bind=True, max_retries=5)
-def flaky(self: Any, *args: Any, times: int = 2) -> dict[str, Any]:
+def flaky(self: Any, *args: Any, times: int = 2, countdown: float = 0) -> dict[str, Any]:
     """Fail ``times`` times, then succeed."""
     note(self)
     if self.request.retries < times:
-        raise self.retry(exc=KeyError("temporary"), countdown=0)
+        raise self.retry(exc=KeyError("temporary"), countdown=countdown)
     return made(self, args)
 
 
@@ -227,6 +227,7 @@ CANVASES_OF_TASKS: dict[str, Callable[[], Signature]] = {
     "group": lambda: group(u.si(), u.si()),
     "chord": lambda: chord([u.si(), u.si()], t.s()),
     "chord in chain": lambda: chain(u.si(), group(u.s(), u.s()), t.s()),
+    "group of chains": lambda: group(u.si() | t.s(), u.si() | t.s(), u.si() | t.s()),
     "failing": lambda: boom.si(),
     "failing chord": lambda: chord([u.si(), boom.si()], t.s()),
     "again": lambda: replaced.si(which="task"),

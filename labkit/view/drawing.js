@@ -4,6 +4,7 @@ import { GLYPHS } from "./fold.js";
 import { details, outcome, times } from "./meaning.js";
 
 export const CROWD = 200; // with more nodes than this a view paints seldom, and colours change at once
+const OUTLINE = "path, polygon"; // of a box: Graphviz draws square corners as a polygon
 const SVG = "http://www.w3.org/2000/svg";
 const FONT = '"DejaVu Sans", Verdana, sans-serif';
 const ruler = typeof document === "undefined" ? null : document.createElement("canvas").getContext("2d");
@@ -27,8 +28,8 @@ function grouped(number) {
   return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-function numbersIn(path) {
-  const found = path.getAttribute("d").match(/-?[\d.]+/g).map(Number);
+function numbersIn(outline) {
+  const found = (outline.getAttribute("d") ?? outline.getAttribute("points")).match(/-?[\d.]+/g).map(Number);
   const xs = found.filter((_, place) => place % 2 === 0);
   const ys = found.filter((_, place) => place % 2 === 1);
   return { x: Math.min(...xs), y: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
@@ -100,9 +101,9 @@ export class Drawing {
 
   box(told) {
     const group = this.layer.querySelector(`[data-name="n${told.nodes[0] + 1}"]`);
-    const place = numbersIn(group.querySelector("path"));
+    const place = numbersIn(group.querySelector(OUTLINE));
     for (const text of group.querySelectorAll("text, a")) text.remove();
-    for (const path of group.querySelectorAll("path")) path.removeAttribute("stroke-dasharray");
+    for (const each of group.querySelectorAll(OUTLINE)) each.removeAttribute("stroke-dasharray");
     const high = place.bottom - place.y;
     const texts = [0.36, 0.64, 0.87].map((down) => {
       const text = document.createElementNS(SVG, "text");
@@ -145,7 +146,7 @@ export class Drawing {
     this.lines = groups.map((group) => ({
       group, name: "edge", ends: ["source", "target"].map((end) => ends(group.dataset[end], end)), shown: "",
       // What was decided at run time has not failed because its sender did.
-      decided: group.querySelector("path")?.getAttribute("stroke-dasharray") === "5,2",
+      decided: group.querySelector(OUTLINE)?.getAttribute("stroke-dasharray") === "5,2",
     }));
     for (const group of this.layer.querySelectorAll(".join, .way, .jump")) {
       const [name, at] = [group.getAttribute("class"), group.dataset.name];

@@ -60,7 +60,7 @@ class Feed:
         """What was not told yet, ``None`` if there is nothing. ``final``: work out the shape, however long it takes."""
         facts = self.recording.facts[self.told :]
         told: dict[str, Any] = {}
-        self._doubt = self._doubt or any(map(self._new, facts))
+        self._doubt = self._doubt or final or any(map(self._new, facts))
         if self._doubt and (final or time.monotonic() >= self._next) and self.reshape():
             told |= {"shape": self.shape.plain(), "version": self._version}
         if facts:

@@ -7,12 +7,29 @@ export const GLYPHS = {
   revoked: "⊖", rejected: "⊗", lost: "⚡", "never ran": "⊘", unknown: "?",
 };
 
+// Notes of tasks that failed after their bodies, and of those whose errbacks could not be sent (labkit/graph.py).
+const RETURNED = "its body returned; what came after it could not be sent or stored";
+const UNTOLD = "Celery could not report its failure";
+
 const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
 
 const DID = {
   failed: "failed", revoked: "was revoked", rejected: "ended without a result", lost: "was lost",
   "never ran": "did not run",
 };
+
+// Facts that do not tell of which run of the body: they belong to the last one until then.
+const LOOSE = new Set(["unregistered", "rejected", "redelivered", "doubled", "stranded", "lost"]);
+
+function byRun(life) {
+  let last = 0;
+  const runs = life.map((fact) => {
+    const run = fact.retries || (LOOSE.has(fact.kind) ? last : 0);
+    last = Math.max(last, run);
+    return { run, fact };
+  });
+  return runs.sort((one, other) => one.run - other.run).map(({ fact }) => fact);
+}
 
 /** The facts of one workflow in the order of their times, and where each stands in it. */
 export class Facts {
@@ -81,6 +98,13 @@ export class Fold {
     this.incoming = new Map();
     for (const edge of shape.edges) this.push(this.incoming, edge[1], edge);
     this.first = shape.nodes.length;
+    this.replaced = new Map(); // a node -> those that were put in its place
+    this.outgoing = new Map();
+    for (const [source, target, kind] of shape.edges) {
+      if (kind === "replaced") this.push(this.replaced, source, target);
+      else if (kind === "result" || kind === "order") this.push(this.outgoing, source, target);
+    }
+    this.replaces = new Map([...this.replaced].flatMap(([source, targets]) => targets.map((each) => [each, source])));
     this.leaves = shape.frames.map((_, place) => this.inside(this.first + place));
     this.before = new Map();
     this.maps = shape.frames.filter((frame) => frame.kind === "map" || frame.kind === "starmap");
@@ -124,7 +148,11 @@ export class Fold {
       const fact = this.facts.arrived[born];
       const present = fact !== undefined && fact.place < this.cursor;
       // A replacement that comes up, with somebody else's message, tells what became of the task it replaces.
-      if (present !== this.nodes[index].present && task !== undefined) touched.add(task);
+      if (present !== this.nodes[index].present) {
+        if (task !== undefined) touched.add(task);
+        const before = this.shape.nodes[this.replaces.get(index)]?.task;
+        if (before !== undefined) touched.add(before);
+      }
       this.nodes[index].present = present;
     }
     for (const task of touched) this.task(task);
@@ -154,8 +182,11 @@ export class Fold {
         if (fact.kind === "published" && !unsent.has(fact.retries ?? 0)) this.send(nodeOf(fact), fact);
       }
       const life = facts.filter((fact) => fact.kind in LIVES);
-      life.sort((one, other) => (one.retries ?? 0) - (other.retries ?? 0));
-      for (const fact of life) LIVES[fact.kind](nodeOf(fact), fact);
+      for (const fact of byRun(life)) LIVES[fact.kind](nodeOf(fact), fact);
+      for (const index of indices) {
+        if (this.nodes[index].state !== "rejected" || !this.replaced.get(index)?.some((each) => this.nodes[each].present)) continue;
+        Object.assign(this.nodes[index], { state: "succeeded", note: "replaced itself", reason: null });
+      }
       const present = indices.filter((index) => this.nodes[index].present);
       for (const index of present.slice(0, -1)) {
         Object.assign(this.nodes[index], { state: "succeeded", note: "replaced itself", reason: null });
@@ -240,6 +271,9 @@ export class Fold {
     for (const [kind, source] of sources) {
       if (FINAL.has(source.state) && source.state !== "succeeded") {
         const said = `#${source.index + 1} ${DID[source.state]}`;
+        if (source.note === RETURNED && source.role !== "header") {
+          return `#${source.index + 1} returned, but what comes after it could not be sent`;
+        }
         if (kind === "callback" && source.state !== "never ran") return `${said}; a callback runs on success only`;
         return source.role === "header" ? `header ${said}` : said;
       }
@@ -247,13 +281,24 @@ export class Fold {
     if (sources.some(([, source]) => source.state !== "succeeded")) return null;
     if (node.error !== null) return `it could not be sent: ${node.error}`;
     if (sources.some(([, source]) => source.note === "as the backend answers")) return null;
-    return `#${sources.at(-1)[1].index + 1} ended without sending it`;
+    const last = sources.at(-1)[1];
+    return last.note === "replaced itself" ? this.replacement(last) : `#${last.index + 1} ended without sending it`;
+  }
+
+  /** Why what comes after a replaced task will not run, if one of those in its place did not succeed. */
+  replacement(replaced) {
+    const places = new Set(this.replaced.get(replaced.index));
+    for (const each of places) for (const more of this.outgoing.get(each) ?? []) places.add(more);
+    const nodes = [...places].map((each) => this.nodes[each]).filter((node) => node?.present);
+    const bad = nodes.find((node) => FINAL.has(node.state) && node.state !== "succeeded");
+    if (bad) return `#${bad.index + 1} ${DID[bad.state]}`;
+    return nodes.every((node) => node.state === "succeeded") ? `#${replaced.index + 1} ended without sending it` : null;
   }
 
   errbackNotCalled(sources) {
     if (sources.some((source) => !FINAL.has(source.state))) return null;
     const failed = sources.find((source) => source.state === "failed");
-    if (failed) return `#${failed.index + 1} failed, but Celery did not call it`;
+    if (failed) return `#${failed.index + 1} failed, but Celery ${failed.note === UNTOLD ? "could not send" : "did not call"} it`;
     return sources.length > 1 ? "none of its tasks failed" : `#${sources[0].index + 1} did not fail`;
   }
 

@@ -17,6 +17,7 @@ export const LIVES = {
     node.received ??= fact.at;
     node.worker = fact.worker ?? node.worker;
     if (node.state === "planned" || node.state === "sent") node.state = "received";
+    node.fetched = true; // also of a retry that waits at the worker for its time
   },
   started(node, fact) {
     const last = node.attempts.at(-1);
@@ -44,7 +45,7 @@ export const LIVES = {
     stop(node, fact, fact.error ?? null);
     const last = node.attempts.at(-1);
     if (last) last.delay = fact.delay ?? null;
-    Object.assign(node, { state: "retrying", finished: null });
+    Object.assign(node, { state: "retrying", finished: null, fetched: false });
   },
   ended(node, fact) {
     stop(node, fact);

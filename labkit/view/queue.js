@@ -12,7 +12,7 @@ export function places(fold) {
   for (const node of fold.nodes) {
     if (!node.present) continue;
     if (node.state === "sent" && node.order !== null) waiting.push(node);
-    else if (node.state === "retrying") waiting.push(node);
+    else if (node.state === "retrying") (node.fetched ? fetched : waiting).push(node);
     else if (node.state === "received") fetched.push(node);
     else if (node.state === "running") running.push(node);
   }

@@ -108,16 +108,23 @@ def signature(graph: Graph) -> tuple[Any, ...]:
     return tuple((node.key, node.id) for node in graph.nodes.values()), len(graph.edges), len(graph.frames), inline
 
 
+def _depth(fact: Fact) -> int:
+    """How many replacements led to the body that a message carries: in a header's chain it tells itself."""
+    options = (fact["chord"].get("options") if isinstance(fact["chord"], dict) else None) or {}
+    return max(int(fact["nesting"]), int(options.get("replaced_task_nesting") or 0))
+
+
 def born(graph: Graph, facts: Iterable[Fact]) -> dict[str, int]:
     """With which fact (its place among all) each node that nobody planned came up."""
     first: dict[str, list[tuple[int, int]]] = {}
     inline: dict[str, int] = {}
     for fact in facts:
         if fact["kind"] == "published":
+            deep = {id: _depth(fact) for id in ids_in(None, fact["chord"])}
             for id in {fact["id"], *ids_in(fact["chain"], fact["chord"])}:
-                seen = first.setdefault(id, [])
-                if not seen or fact["nesting"] > seen[-1][1]:
-                    seen.append((fact["n"], fact["nesting"]))
+                seen, nesting = first.setdefault(id, []), deep.get(id) or int(fact["nesting"])
+                if not seen or nesting > seen[-1][1]:
+                    seen.append((fact["n"], nesting))
         elif fact["kind"] == "errback":
             inline.setdefault(fact["id"], fact["n"])
     births: dict[str, int] = {}
