@@ -165,7 +165,8 @@ class Playground:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         view = self.widget._repr_mimebundle_() or {}
         mime = "application/vnd.jupyter.widget-view+json"
-        return {"text/plain": repr(self)} | ({mime: view[mime]} if mime in view else {})
+        picture = {"image/svg+xml": self._picture.value} if self._picture.value.startswith("<svg") else {}
+        return {"text/plain": repr(self)} | picture | ({mime: view[mime]} if mime in view else {})
 
 
 def playground(build: Callable[..., Any], **controls: Any) -> Playground:

@@ -9,6 +9,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -62,8 +63,11 @@ class Exercise:
 
 
 _exercises: dict[str, Exercise] = {}
-_hinted: dict[str, int] = {}
-_refused: set[str] = set()
+_hinted: Counter[str] = Counter()
+_refused: Counter[str] = Counter()
+
+#: With this refusal of an exercise, or once its last hint was given, the picture of what is wanted comes too.
+_SHOWN: Final = 3
 
 
 def exercise(id: str, title: str, *hints: str) -> Callable[[Callable[[Any, Trial], None]], Exercise]:
@@ -232,9 +236,9 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     try:
         found.check(answer, trial)
     except Refused as no:
-        # The picture of what is wanted can be half the answer: it comes with the second refusal.
-        again = id in _refused
-        _refused.add(id)
+        # The picture of what is wanted can be half the answer.
+        _refused[id] += 1
+        again = _refused[id] >= _SHOWN or bool(found.hints and _hinted[id] >= len(found.hints))
         return Verdict(id, False, no.what, no.expected, no.happened, no.wanted if again else None, no.got, no.read)
     except Exception as error:  # an answer of a shape that the check did not think of: no right one
         return Verdict(
@@ -259,9 +263,8 @@ def hint(id: str) -> Hint:
     hints = _find(id).hints
     if not hints:
         return Hint("no hint: look at the run above the exercise once more")
-    place = _hinted.get(id, 0)
-    _hinted[id] = min(place + 1, len(hints) - 1)
-    return Hint(f"hint {place + 1} of {len(hints)}: {hints[place]}")
+    _hinted[id] = min(_hinted[id] + 1, len(hints))
+    return Hint(f"hint {_hinted[id]} of {len(hints)}: {hints[_hinted[id] - 1]}")
 
 
 def _find(id: str) -> Exercise:

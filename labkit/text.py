@@ -59,7 +59,11 @@ def frame_title(stacks: Stacks, key: str) -> tuple[str, str]:
     """What a frame is called and how far it is: ``("header", "2 of 3")``."""
     kind = stacks.graph.frames[key].kind
     done, total, began = stacks.counts.get(key, (0, 0, False))
-    far = f"{done} of {total}" if began else f"{total}"
+    graph = stacks.graph
+    if any(graph.nodes[each].state == "unknown" for each in graph.leaves(key)):
+        far = f"? of {total}"
+    else:
+        far = f"{done} of {total}" if began else f"{total}"
     if kind in ("map", "starmap", "chunks"):
         return kind, f"{far} call{'s' * (total != 1)}"
     return kind, far if kind != "replaced" else ""

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def exercises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Three tiny exercises, and a folder of one's own for what is done."""
     practice.progress()  # imports the exercises of all lessons, which happens once
     monkeypatch.setattr(practice, "_exercises", {})
-    monkeypatch.setattr(practice, "_hinted", {})
+    monkeypatch.setattr(practice, "_hinted", Counter())
+    monkeypatch.setattr(practice, "_refused", Counter())
     monkeypatch.chdir(tmp_path)
 
     @exercise("97.1", "Double", "vague", "plain")
@@ -289,3 +291,21 @@ def test_the_check_has_inputs_of_its_own(lab: labkit.Lab) -> None:
     for _ in range(6):
         assert labkit.check("97.1", learns)
     assert len(seen) > 1
+
+
+def test_the_picture_of_what_is_wanted_comes_late(lab: labkit.Lab) -> None:
+    """With the third refusal, or once the last hint was given; it can be half the answer."""
+
+    def asked() -> bool:
+        return labkit.check("97.4", lambda: None).wanted is not None
+
+    @exercise("97.4", "Wanted", "vague", "plain")
+    def check_wanted(answer: Any, trial: Trial) -> None:
+        trial.refuse("it is right", wanted=labkit.plan(add.s(1, 1)))
+
+    assert [asked(), asked(), asked()] == [False, False, True]
+    practice._refused.clear()
+    labkit.hint("97.4")
+    assert not asked()
+    labkit.hint("97.4")
+    assert asked()

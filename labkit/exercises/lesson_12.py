@@ -83,7 +83,7 @@ def put_in_order(answer: Any, trial: Trial) -> None:
             due[before] < due[after],
             "the letters are in the order of the starts",
             f"{after} in front of {before}",
-            f"{after} may start after {due[after]:.1f} s, {before} after {due[before]:.1f} s",
+            f"{after} may start after {due[after]:.2f} s, {before} after {due[before]:.2f} s",
             got=graph,
         )
 

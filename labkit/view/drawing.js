@@ -245,7 +245,9 @@ export class Drawing {
     const done = parts.filter((part) => part.every((each) => fold.nodes[each].state === "succeeded")).length;
     const began = parts.some((part) => part.some((each) => fold.nodes[each].state !== "planned"));
     const calls = ["map", "starmap", "chunks"].includes(kind) ? (parts.length === 1 ? " call" : " calls") : "";
-    const text = kind === "replaced" ? kind : `${kind} · ${began ? `${done} of ` : ""}${parts.length}${calls}`;
+    const unknown = parts.some((part) => part.some((each) => fold.nodes[each].state === "unknown"));
+    const far = began ? `${unknown ? "?" : done} of ` : "";
+    const text = kind === "replaced" ? kind : `${kind} · ${far}${parts.length}${calls}`;
     if (title && title.textContent !== text) title.textContent = text;
     const first = this.shape.nodes.length;
     group.classList.toggle("absent", !members.some((each) => each >= first || fold.nodes[each].present));
