@@ -24,6 +24,10 @@ from labkit.theme import FONT, THEMES
 WIDTH: Final = 1500
 HEIGHT: Final = 8000
 
+#: The width of a notebook's page, in pixels, and how much smaller a drawing is made to fit on it at most.
+_PAGE: Final = 840
+_SMALLEST: Final = 0.7
+
 _LOCK: Final = threading.Lock()
 _HEAD: Final = re.compile(r'<svg[^>]*?viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"[^>]*>', re.DOTALL)
 _TITLE: Final = re.compile(
@@ -142,12 +146,19 @@ class Drawing:
         return self.text
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        shown = {"image/svg+xml": "svg", "text/plain": "text"}
+        shown = {"image/svg+xml": "_in_page", "text/plain": "text"}
         return {
             kind: getattr(self, name)
             for kind, name in shown.items()
             if (not include or kind in include) and (not exclude or kind not in exclude)
         }
+
+    @property
+    def _in_page(self) -> str:
+        """The SVG, smaller if need be: JupyterLab shows it as an image, and cuts off what is wider than the page."""
+        opening, width, height, rest = re.split(r'width="(\d+)" height="(\d+)"', self.svg, maxsplit=1)
+        scale = min(1.0, max(_PAGE / float(width), _SMALLEST))
+        return f'{opening}width="{float(width) * scale:.0f}" height="{float(height) * scale:.0f}"{rest}'
 
 
 def _key(graph: Graph, name: str) -> str:

@@ -169,12 +169,28 @@ def test_save_knows_the_format_by_its_suffix(tmp_path: Path) -> None:
 
 
 def test_a_notebook_gets_svg_and_the_text_twin() -> None:
-    drawing = Drawing(failing())
+    drawing = Drawing(canvas(3))
     assert drawing._repr_mimebundle_() == {"image/svg+xml": drawing.svg, "text/plain": drawing.text}
     assert drawing._repr_mimebundle_(include=["text/plain"]) == {"text/plain": drawing.text}
     assert drawing._repr_mimebundle_(exclude=["text/plain"]) == {"image/svg+xml": drawing.svg}
     assert str(drawing) == repr(drawing) == drawing.text
-    assert failing()._repr_mimebundle_() == drawing._repr_mimebundle_()
+    assert canvas(3)._repr_mimebundle_() == drawing._repr_mimebundle_()
+
+
+def test_in_a_notebook_a_wide_drawing_is_smaller() -> None:
+    """JupyterLab cuts off what is wider than the page; what is drawn stays the same, and readable."""
+
+    def size(svg: str) -> tuple[int, int]:
+        found = re.search(r'width="(\d+)" height="(\d+)"', svg)
+        assert found
+        return int(found[1]), int(found[2])
+
+    drawing = Drawing(failing())
+    (wide, high), shown = size(drawing.svg), drawing._repr_mimebundle_()["image/svg+xml"]
+    assert wide > 840
+    assert 0.7 * wide - 1 <= size(shown)[0] <= max(840, 0.7 * wide + 1)
+    assert size(shown)[1] / high == pytest.approx(size(shown)[0] / wide, abs=0.02)
+    assert shown.partition("viewBox")[2] == drawing.svg.partition("viewBox")[2]
 
 
 SCRIPT = """
