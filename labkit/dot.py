@@ -214,7 +214,8 @@ class _Dot:
         elif dead:
             attributes |= {"color": theme.pale, "style": attributes.get("style", "dashed")}
         elif kind not in _DECIDED and line.source in self.stacks.boxes and self.states(line.source) == {"failed"}:
-            attributes["color"] = theme.red
+            went = line.target in self.stacks.boxes and self.graph.nodes[line.target].sent is not None
+            attributes |= {} if went else {"color": theme.red}  # what failed after its body may have sent a callback
         if line in self.named:
             # A label in the middle of an edge takes a layer of its own, and Graphviz then turns frames round.
             attributes |= {"headlabel": kind, "labeldistance": "3.1", "labelangle": "-14"}

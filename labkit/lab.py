@@ -229,6 +229,11 @@ class Lab(Pace):
         belongs(fresh, self.app)
         inspect(graph, self.app, registered=check)
         recording = Recording(graph)
+        if any(not recording.known.isdisjoint(each.known) for each in self.active()):
+            raise LabError(
+                "this signature has a fixed id (freeze(), or task_id=), and a run with that id is not over yet. "
+                "Wait for that run, or run a clone that was made before."
+            )
         self._active = [*self.active(), recording]
         self.listener.own(recording)
         recording.sending()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from labkit.graph import Edge, Graph, Node
+from labkit.graph import RETURNED, UNTOLD, Edge, Graph, Node
 
 CALL: Final = 40
 VALUE: Final = 60
@@ -113,6 +113,10 @@ class _Repr(reprlib.Repr):
         return cut(self.bounded(_ADDRESS.sub("", builtins.repr(x))), self.maxother)
 
 
+#: What a drawing says, in front of the error, of a task that failed beside its body.
+_FIRST: Final = {RETURNED: "returned, then ", UNTOLD: "not reported: "}
+
+
 class Labels:
     """All the words that a drawing of ``graph`` needs, the same in SVG and in text.
 
@@ -159,13 +163,14 @@ class Labels:
         elif node.state == "succeeded":
             parts = [] if node.value is None else [self.literal(node.value, limit)]
         elif node.state == "failed":
-            parts = [self.plain(node.error or "failed", limit)]
+            first = _FIRST.get(node.note or "", "")
+            parts = [self.plain(f"{first}{node.error or 'failed'}", limit + len(first))]
         else:
             why = node.reason or (node.error if node.state not in ("sent", "received", "running") else None)
             if node.state == "retrying" and node.attempts:
                 why = node.attempts[-1].why or why
             parts = [node.state if not why else f"{node.state}: {self.plain(why, limit)}"]
-        if node.note is not None:
+        if node.note is not None and node.note not in _FIRST:
             parts.append(self.plain(node.note, limit))
         if len(node.attempts) > 1:
             parts.append(f"(attempt {len(node.attempts)})")

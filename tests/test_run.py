@@ -478,3 +478,19 @@ def test_an_empty_recording_is_saved_and_loaded() -> None:
     recording = Recording()
     assert Recording.from_json(recording.to_json()).graph == Graph()
     assert repr(recording) == "<Recording: 0 facts>"
+
+
+def test_a_frozen_signature_runs_again_when_its_run_is_over(lab: labkit.Lab) -> None:
+    """One id at a time: else nobody could tell whose fact it is, and one of the runs would never be over."""
+    frozen = add.s(1, 2)
+    frozen.freeze()
+    lab.pause()
+    first = lab.run(frozen)
+    with pytest.raises(LabError, match=r"fixed id.*not over yet\. Wait for that run"):
+        lab.run(frozen)
+    lab.resume()
+    first.wait()
+    again = lab.run(frozen)
+    again.wait()
+    assert again.graph.node("#1").id == first.graph.node("#1").id
+    assert again.over

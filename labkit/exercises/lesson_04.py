@@ -138,7 +138,7 @@ def running_total(answer: Any, trial: Trial) -> None:
 @exercise(
     "04.4",
     "repair",
-    "Read which step failed, and how many arguments it was given. Where does the one too many come from?",
+    "Which function does the error name? Where does its third argument come from?",
     "A step that shall ignore the value before it is written with .si in place of .s.",
 )
 def repair(answer: Any, trial: Trial) -> None:

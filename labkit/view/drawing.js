@@ -258,10 +258,11 @@ export class Drawing {
       boxes.flatMap(({ told }) => told.nodes.map((each) => fold.nodes[each]).filter(({ present }) => present).map(({ state }) => state)),
     ));
     const only = (set, state) => set.size === 1 && set.has(state);
+    const went = (set) => set.size > 0 && !set.has("planned") && !set.has("never ran"); // sent before its source failed
     let look = line.name;
     if (line.ends.some((boxes, end) => boxes.length && !states[end].size)) look += " absent";
     else if (line.name === "edge" && states.some((set) => only(set, "never ran"))) look += " dead";
-    else if (line.name === "edge" && !line.decided && only(states[0], "failed")) look += " wrong";
+    else if (line.name === "edge" && !line.decided && only(states[0], "failed") && !went(states[1])) look += " wrong";
     if (look === line.shown) return;
     line.shown = look;
     line.group.setAttribute("class", look);

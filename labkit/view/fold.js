@@ -8,8 +8,8 @@ export const GLYPHS = {
 };
 
 // Notes of tasks that failed after their bodies, and of those whose errbacks could not be sent (labkit/graph.py).
-const RETURNED = "its body returned; what came after it could not be sent or stored";
-const UNTOLD = "Celery could not report its failure";
+export const RETURNED = "its body returned; what came after it could not be sent or stored";
+export const UNTOLD = "Celery could not report its failure";
 
 const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
 

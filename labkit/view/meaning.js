@@ -1,5 +1,7 @@
 // What one fact means, in one sentence.
 
+import { RETURNED, UNTOLD } from "./fold.js";
+
 function listed(names) {
   if (names.length < 4) return names.join(", ");
   return `${names.slice(0, 2).join(", ")} and ${names.length - 2} more`;
@@ -93,19 +95,22 @@ export function duration(seconds) {
   return seconds < 10 ? `${seconds.toFixed(2)} s` : `${seconds.toFixed(0)} s`;
 }
 
+// What is said, in front of the error, of a task that failed beside its body.
+const FIRST = { [RETURNED]: "returned, then ", [UNTOLD]: "not reported: " };
+
 /** What came of a node, in a few words: its value, its error, or why it never ran. */
 export function outcome(node, plan = "") {
   const parts = [];
   if (node.state === "planned") parts.push(plan);
   else if (node.state === "succeeded") parts.push(node.value ?? "");
-  else if (node.state === "failed") parts.push(node.error ?? "failed");
+  else if (node.state === "failed") parts.push(`${FIRST[node.note] ?? ""}${node.error ?? "failed"}`);
   else {
     let why = node.reason;
     if (!why && !["sent", "received", "running"].includes(node.state)) why = node.error;
     if (node.state === "retrying") why = node.attempts.at(-1)?.why ?? why;
     parts.push(why ? `${node.state}: ${why}` : node.state);
   }
-  if (node.note) parts.push(node.note);
+  if (node.note && !(node.note in FIRST)) parts.push(node.note);
   if (node.attempts.length > 1) parts.push(`(attempt ${node.attempts.length})`);
   return parts.filter(Boolean).join(" ");
 }
