@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from celery import Celery
@@ -11,10 +12,32 @@ from labkit.errors import LabError
 from labkit.faults import Faults
 from labkit.gate import Gate
 from labkit.listen import Listener
-from labkit.record import Fact, Recording
+from labkit.record import Fact, Recording, snapshot
 
 #: How long a step waits for messages that were sent past the lab, in seconds.
 APART: Final = 0.2
+
+
+def _came(fact: Fact) -> str:
+    """What a fact says came of it: a value, an error, or what was printed or logged."""
+    return next(
+        (str(snapshot(fact[name], 60)) for name in ("value", "error", "text") if fact.get(name) is not None), ""
+    )
+
+
+class Told(list[Fact]):
+    """Facts, shown in a line each: what happened, to which task, and what came of it."""
+
+    def __init__(self, facts: list[Fact], names: Mapping[str, str]) -> None:
+        super().__init__(facts)
+        self._names = names
+
+    def __repr__(self) -> str:
+        if not self:
+            return "nothing is held"
+        lines = [(fact["kind"], self._names.get(fact["id"], ""), _came(fact)) for fact in self]
+        wide = max(len(name) for _, name, _ in lines)
+        return "\n".join(f"{kind:<10} {name:<{wide}} {came}".rstrip() for kind, name, came in lines)
 
 
 class Pace:
@@ -67,13 +90,14 @@ class Pace:
         self._quiet(min(until, time.monotonic() + timeout / 2))
         held = (*self.gate.between, *self.gate.held)
         if not held:
-            return []
+            return Told([], {})
         recording = self.listener.recording_of(held[0])
         before = len(recording.facts)
         if self.gate.release(held[0], message=message) is not None:
             self.gate.wait_ended(held[0], max(timeout / 2, until - time.monotonic()))
             self._quiet(until)
-        return recording.facts[before:]
+        names = {fact["id"]: fact["task"] for fact in recording.facts if fact["kind"] == "published"}
+        return Told(recording.facts[before:], names)
 
     def _quiet(self, until: float) -> None:
         """Wait until every message that can come now is held, or as many as the worker fetches at a time."""

@@ -128,6 +128,18 @@ def test_a_step_of_a_chain_tells_what_it_published(lab: labkit.Lab) -> None:
     assert run.over
 
 
+def test_a_step_shows_a_line_for_each_fact(lab: labkit.Lab) -> None:
+    lab.run(chain(note.s(1), note.s()))
+    assert sorted(repr(lab.step()).splitlines()) == [
+        "published  gate.note",
+        "received   gate.note",
+        "started    gate.note",
+        "succeeded  gate.note 1",
+    ]
+    lab.step()
+    assert repr(lab.step()) == "nothing is held"
+
+
 def test_a_step_of_a_task_that_fails(lab: labkit.Lab) -> None:
     run = lab.run(chain(broken.s(), note.s()))
     assert [fact["kind"] for fact in lab.step() if fact["kind"] != "logged"] == ["started", "failed"]
