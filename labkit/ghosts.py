@@ -12,6 +12,8 @@ from labkit.graph import FINAL, FLOW, RETURNED, UNTOLD, Edge, Graph, Node
 ASKED: Final = "as the backend answers"
 REPLACED: Final = "replaced itself"
 
+_UNDER_WAY: Final = ("sent", "received", "running", "retrying")
+
 _Ends = Mapping[str, list[Edge]]
 
 
@@ -65,10 +67,27 @@ def _why_not(graph: Graph, node: Node, incoming: _Ends, outgoing: _Ends) -> str 
             return f"it could not be sent: {node.error}"
         if any(source.note == ASKED for _, source in sources):
             return None  # its worker does not report what it sends
-        if last.note == REPLACED:
-            return _replacement(graph, last, outgoing)
+        if not node.planned and _still_sending(graph, node, incoming):
+            return None  # more may be sent that it waits for
+        replaced = next((source for _, source in sources if source.note == REPLACED), None)
+        if replaced is not None:
+            return _replacement(graph, replaced, outgoing)
         return f"{graph.number(last.key)} ended without sending it"
     return None
+
+
+def _still_sending(graph: Graph, node: Node, incoming: _Ends) -> bool:
+    """Whether a task that led to this node still runs: not all headers of a body that it sends may be known."""
+    look, seen = [node.key], {node.key}
+    while look:
+        for edge in incoming.get(look.pop(), ()):
+            for source in _sources(graph, edge, incoming):
+                if source.state in _UNDER_WAY:
+                    return True
+                if source.key not in seen:
+                    seen.add(source.key)
+                    look.append(source.key)
+    return False
 
 
 def _replacement(graph: Graph, replaced: Node, outgoing: _Ends) -> str | None:

@@ -78,7 +78,11 @@ class Grower(Places):
         elif parents and nesting > self._depth(parents[0]) and fact["parent"] in ignored:
             owner, kind = [node for node in parents if self._depth(node) < nesting][-1], "replaced"
         elif parents:
-            owner, kind = parents[-1], "spawned"
+            # One that is deeper than its parent belongs to the task that is being replaced, not to its replacement.
+            owner, kind = (
+                next((node for node in reversed(parents) if self._depth(node) < nesting), parents[-1]),
+                "spawned",
+            )
             node = self._planned(owner, fact)
             if node:
                 self._name(node, id)

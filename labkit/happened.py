@@ -118,7 +118,8 @@ def _by_run(life: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _replaced(nodes: list[Node]) -> None:
     """Nodes that share an id: each but the last one has put the next in its place."""
     for node in nodes[:-1]:
-        node.state, node.note, node.reason = "succeeded", REPLACED, None
+        if node.state != "running":  # else it still sends what comes in its place
+            node.state, node.note, node.reason = "succeeded", REPLACED, None
 
 
 def _replacing(graph: Graph) -> None:

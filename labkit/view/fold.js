@@ -11,6 +11,7 @@ export const GLYPHS = {
 export const RETURNED = "its body returned; what came after it could not be sent or stored";
 export const UNTOLD = "Celery could not report its failure";
 
+const UNDER_WAY = new Set(["sent", "received", "running", "retrying"]);
 const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
 
 const DID = {
@@ -189,6 +190,7 @@ export class Fold {
       }
       const present = indices.filter((index) => this.nodes[index].present);
       for (const index of present.slice(0, -1)) {
+        if (this.nodes[index].state === "running") continue; // it still sends what comes in its place
         Object.assign(this.nodes[index], { state: "succeeded", note: "replaced itself", reason: null });
       }
     }
@@ -263,7 +265,8 @@ export class Fold {
 
   whyNot(node) {
     const sources = [];
-    for (const [kind, index] of this.awaited(node.index)) {
+    const awaited = this.awaited(node.index);
+    for (const [kind, index] of awaited) {
       if (this.nodes[index].present) sources.push([kind, this.nodes[index]]);
     }
     if (!sources.length) return null;
@@ -278,11 +281,26 @@ export class Fold {
         return source.role === "header" ? `header ${said}` : said;
       }
     }
-    if (sources.some(([, source]) => source.state !== "succeeded")) return null;
+    if (sources.length < awaited.length || sources.some(([, source]) => source.state !== "succeeded")) return null;
     if (node.error !== null) return `it could not be sent: ${node.error}`;
     if (sources.some(([, source]) => source.note === "as the backend answers")) return null;
-    const last = sources.at(-1)[1];
-    return last.note === "replaced itself" ? this.replacement(last) : `#${last.index + 1} ended without sending it`;
+    if ((this.shape.nodes[node.index].born ?? -1) >= 0 && this.stillSending(node.index)) return null;
+    const replaced = sources.find(([, source]) => source.note === "replaced itself");
+    if (replaced) return this.replacement(replaced[1]);
+    return `#${sources.at(-1)[1].index + 1} ended without sending it`;
+  }
+
+  /** Whether a task that led to this node still runs: not all headers of a body that it sends may be known. */
+  stillSending(index) {
+    const seen = new Set([index]);
+    for (const each of seen) {
+      for (const [, source] of this.awaited(each)) {
+        if (!this.nodes[source].present) continue;
+        if (UNDER_WAY.has(this.nodes[source].state)) return true;
+        seen.add(source);
+      }
+    }
+    return false;
   }
 
   /** Why what comes after a replaced task will not run, if one of those in its place did not succeed. */
