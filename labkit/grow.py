@@ -79,10 +79,8 @@ class Grower(Places):
             owner, kind = [node for node in parents if self._depth(node) < nesting][-1], "replaced"
         elif parents:
             # One that is deeper than its parent belongs to the task that is being replaced, not to its replacement.
-            owner, kind = (
-                next((node for node in reversed(parents) if self._depth(node) < nesting), parents[-1]),
-                "spawned",
-            )
+            owner = next((node for node in reversed(parents) if self._depth(node) < nesting), parents[-1])
+            kind = "spawned"
             node = self._planned(owner, fact)
             if node:
                 self._name(node, id)

@@ -134,8 +134,8 @@ SABOTAGES: Final = (
     Sabotage(
         "a message sent by a task is not put below it",
         "labkit/grow.py",
-        'owner, kind = parents[-1], "spawned"',
-        'owner, kind = None, "spawned"',
+        "owner = next((node for node in reversed(parents) if self._depth(node) < nesting), parents[-1])",
+        "owner = None",
     ),
     Sabotage(
         "a chord that a task sends loses all headers but one",
