@@ -289,6 +289,7 @@ class TestButtons:
         async def main() -> None:
             view, run, _ = watched(lab, add.s(1, 1))
             await run
+            await until_ignored(run)
             for content in (
                 {"do": "explode"},
                 {"do": "slow", "seconds": "x"},

@@ -312,7 +312,9 @@ def _grown(trial: Trial, depth: int) -> dict[str, Any]:
     numbers = iter(trial.random.sample(range(2, 90), 40))
 
     def folder(level: int) -> dict[str, Any]:
-        inner = [folder(level - 1) for _ in range(trial.random.randint(1, 2))] if level else []
+        # Two in the outermost at least: else who looks into the first one only sees all of them.
+        many = 2 if level == depth else trial.random.randint(1, 2)
+        inner = [folder(level - 1) for _ in range(many)] if level else []
         return {"files": next(numbers), "folders": inner}
 
     return folder(depth)
