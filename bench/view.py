@@ -124,16 +124,15 @@ def live() -> Iterator[Row]:
 
     from tests.jupyter import Jupyter
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        jupyter = Jupyter(Path(folder))
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        try:
-            yield from _latency(jupyter, browser.new_page())
-            yield from _cost(jupyter, browser.new_page())
-            yield from _clicks(jupyter, browser.new_page())
-        finally:
-            browser.close()
-            jupyter.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Jupyter(Path(folder)) as jupyter,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as browser,
+    ):
+        yield from _latency(jupyter, browser.new_page())
+        yield from _cost(jupyter, browser.new_page())
+        yield from _clicks(jupyter, browser.new_page())
 
 
 def _latency(jupyter: Any, page: Any) -> Iterator[Row]:

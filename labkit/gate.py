@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 import threading
 import time
@@ -193,9 +194,10 @@ def _may_raise(frame: FrameType | None) -> bool:
     """Whether a pool thread is in the body of a task (or waits in front of it), and in nothing that swallows errors."""
     if frame is not None and frame.f_globals.get("__name__") == __name__ and frame.f_code.co_name == "run":
         return True
+    collecting = [getattr(callback, "__code__", None) for callback in gc.callbacks]
     while frame is not None and (before := frame.f_back) is not None:
         module, name = str(frame.f_globals.get("__name__")), frame.f_code.co_name
-        if name == "__del__" or module in ("weakref", "_weakrefset"):
+        if name == "__del__" or module in ("weakref", "_weakrefset") or frame.f_code in collecting:
             return False
         if before.f_code.co_name == "trace_task":
             return module.partition(".")[0] != "celery" or module in _AROUND_BODIES

@@ -62,13 +62,15 @@ class Attempt:
 
     ``why`` is the reason it was not the last one (the error that was retried), else ``None``; ``when`` is when
     it started (seconds since the epoch); ``seconds`` how long it ran, ``None`` while it runs; ``delay`` how many
-    seconds the retry that follows was put off.
+    seconds the retry that follows was put off; ``slot`` which of the worker's threads (from 1) or which process (its
+    id) ran it, ``None`` where that was not told.
     """
 
     why: str | None = None
     when: float | None = None
     seconds: float | None = None
     delay: float | None = None
+    slot: str | None = None
 
 
 @dataclass(slots=True)

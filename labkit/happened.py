@@ -12,6 +12,7 @@ from typing import Any, Final
 from labkit.ghosts import ASKED, DID, REPLACED, conclude
 from labkit.graph import FINAL, RETURNED, Attempt, Graph, Node, Outline
 from labkit.grow import Grower
+from labkit.labels import slot_name
 
 
 def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
@@ -143,7 +144,7 @@ def _started(node: Node, fact: Mapping[str, Any]) -> None:
         if not (node.note or "").endswith(("made it so", "more than once")):
             node.note = f"ran {len(node.attempts) + 1} times"
     node.started = node.started or fact["at"]
-    node.attempts.append(Attempt(when=fact["at"]))
+    node.attempts.append(Attempt(when=fact["at"], slot=slot_name(fact) or None))
     node.worker = node.worker or fact.get("worker")
     node.state = "running"
 

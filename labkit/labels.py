@@ -217,3 +217,26 @@ def _within(edge: Edge, inside: Mapping[str, str]) -> bool:
     while place is not None and place != edge.target:
         place = inside.get(place)
     return place == edge.target
+
+
+def worker_name(worker: str | None) -> str:
+    """The short name of a worker.
+
+    >>> worker_name("lab12-3f@kernel"), worker_name("hired1@somewhere"), worker_name(None)
+    ('kernel', 'hired1', 'worker')
+    """
+    name, _, host = (worker or "worker").partition("@")
+    return host if host == "kernel" else name
+
+
+def slot_name(fact: Mapping[str, Any]) -> str:
+    """Which slot of its worker a fact is about, as far as it tells: a thread, from 1, or the id of a process.
+
+    >>> slot_name({"slot": "slot_0"}), slot_name({"pid": 77}), slot_name({})
+    ('1', '77', '')
+    """
+    slot = str(fact.get("slot") or "")
+    place = slot.rpartition("_")[2]
+    if place.isdigit():
+        return str(int(place) + 1)
+    return str(fact.get("pid") or slot)

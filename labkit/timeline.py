@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from labkit.errors import LabError
 from labkit.graph import Graph, Node
-from labkit.labels import cut, visible
+from labkit.labels import cut, visible, worker_name
 from labkit.theme import THEMES
 
 if TYPE_CHECKING:
@@ -30,14 +29,15 @@ _NUMBERED: Final = 120
 
 @dataclass(slots=True)
 class Bar:
-    """One attempt of a task on a slot; times are in seconds since the first task was sent."""
+    """One attempt of a task; times are in seconds since the first task was sent, ``slot`` is who ran it, if told."""
 
     node: Node
     sent: float
     started: float
     finished: float
     last: bool
-    slot: int = 0
+    slot: str | None = None
+    lane: int = 0
 
 
 class Timeline:
@@ -147,7 +147,7 @@ def attempts(graph: Graph) -> list[Bar]:
             started = (run.when or 0.0) - first
             last = place == len(runs)
             ended = started + run.seconds if run.seconds is not None else _end(node, first, now)
-            bars.append(Bar(node, waits, started, max(ended, started), last))
+            bars.append(Bar(node, waits, started, max(ended, started), last, run.slot))
             waits = bars[-1].finished
         if not runs and node.started is not None:
             started = node.started - first
@@ -171,30 +171,43 @@ def _end(node: Node, first: float, now: float) -> float:
 
 
 def pack(bars: list[Bar]) -> list[str]:
-    """Give each bar a slot and return the names of the slots: a worker has as many as it ran tasks at once.
+    """Give each bar a lane and return the names of the lanes: a worker has one for each slot that ran something.
 
-    Which slot of its worker ran a task is not recorded: each attempt takes the first that is free.
+    Where nobody told which slot it was (plain events of Celery do not), each attempt takes the first that is free.
     """
     workers: dict[str, list[Bar]] = {}
     for bar in bars:
-        workers.setdefault(bar.node.worker or "worker", []).append(bar)
+        workers.setdefault(worker_name(bar.node.worker), []).append(bar)
     names: list[str] = []
     for worker in sorted(workers):
-        busy: list[tuple[float, int]] = []
-        free: list[int] = []
-        slots = 0
-        for bar in workers[worker]:
-            while busy and busy[0][0] <= bar.started:
-                heapq.heappush(free, heapq.heappop(busy)[1])
-            if not free:
-                heapq.heappush(free, slots)
-                slots += 1
-            slot = heapq.heappop(free)
-            heapq.heappush(busy, (bar.finished, slot))
-            bar.slot = len(names) + slot
-        short = cut(visible(re.sub(r"@.*", "", worker)), 24).replace("$", r"\$")
-        names += [short if slots == 1 else f"{short} {slot}" for slot in range(1, slots + 1)]
+        ran = workers[worker]
+        told = {bar.slot for bar in ran}
+        if None not in told:
+            slots = sorted(filter(None, told), key=lambda slot: (len(slot), slot))
+            for bar in ran:
+                bar.lane = len(names) + slots.index(bar.slot or "")
+        else:
+            slots = _free_slots(ran, len(names))
+        short = cut(visible(worker), 24).replace("$", r"\$")
+        names += [f"{short} {slot}".rstrip() for slot in slots]
     return names
+
+
+def _free_slots(bars: list[Bar], first: int) -> list[str]:
+    """Give each bar the first lane that is free, from ``first`` on; the names of these lanes."""
+    busy: list[tuple[float, int]] = []
+    free: list[int] = []
+    slots = 0
+    for bar in bars:
+        while busy and busy[0][0] <= bar.started:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        if not free:
+            heapq.heappush(free, slots)
+            slots += 1
+        slot = heapq.heappop(free)
+        heapq.heappush(busy, (bar.finished, slot))
+        bar.lane = first + slot
+    return [""] if slots == 1 else [str(slot) for slot in range(1, slots + 1)]
 
 
 def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
@@ -203,7 +216,7 @@ def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
 
     theme = THEMES["light"]
     waiting: list[Patch] = [
-        Rectangle((bar.sent, bar.slot - 0.42), bar.started - bar.sent, 0.12) for bar in bars if bar.started > bar.sent
+        Rectangle((bar.sent, bar.lane - 0.42), bar.started - bar.sent, 0.12) for bar in bars if bar.started > bar.sent
     ]
     axes.add_collection(PatchCollection(waiting, facecolor=theme.looks["sent"].border, alpha=0.35, linewidth=0))
     end = max((bar.finished for bar in bars), default=0.0) or 1.0
@@ -211,7 +224,7 @@ def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
     for state in states:
         look = theme.looks[state]
         running: list[Patch] = [
-            Rectangle((bar.started, bar.slot - 0.28), max(bar.finished - bar.started, end / 1000), 0.62)
+            Rectangle((bar.started, bar.lane - 0.28), max(bar.finished - bar.started, end / 1000), 0.62)
             for bar in bars
             if _state(bar) == state
         ]
@@ -228,7 +241,7 @@ def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
                 colour = theme.looks[_state(bar)].text
                 middle = (bar.started + bar.finished) / 2
                 paper = {"facecolor": theme.looks[_state(bar)].fill, "edgecolor": "none", "pad": 0.8}
-                axes.text(middle, bar.slot + 0.03, number, ha="center", va="center", size=8, color=colour, bbox=paper)
+                axes.text(middle, bar.lane + 0.03, number, ha="center", va="center", size=8, color=colour, bbox=paper)
     shown = [Patch(facecolor=theme.looks["sent"].border, alpha=0.35, label="waiting")]
     shown += [
         Patch(facecolor=theme.looks[state].fill, edgecolor=theme.looks[state].border, label=state) for state in states

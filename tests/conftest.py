@@ -56,12 +56,10 @@ def page() -> Iterator[Page]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if not found:
         pytest.skip("no Chromium here (Debian: apt install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+    with sync_playwright() as api, api.chromium.launch(executable_path=found, args=["--no-sandbox"]) as browser:
         page = browser.new_page()
         page.set_default_timeout(30_000)
         yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -74,9 +72,8 @@ def screenshots() -> Path:
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
-    jupyter = Jupyter(tmp_path_factory.mktemp("jupyter"))
-    yield jupyter
-    jupyter.stop()
+    with Jupyter(tmp_path_factory.mktemp("jupyter")) as jupyter:
+        yield jupyter
 
 
 @pytest.fixture(scope="module")

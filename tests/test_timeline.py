@@ -17,7 +17,7 @@ def ran(key: str, sent: float, started: float, finished: float | None, worker: s
 def slots(*nodes: Node) -> list[int]:
     bars = attempts(Graph(list(nodes)))
     pack(bars)
-    return [bar.slot for bar in bars]
+    return [bar.lane for bar in bars]
 
 
 def test_seconds_count_from_the_first_task_sent() -> None:
@@ -33,6 +33,15 @@ def test_a_slot_runs_one_task_at_a_time() -> None:
 def test_each_worker_has_slots_of_its_own() -> None:
     bars = attempts(Graph([ran("a", 0, 0, 1, "two@x"), ran("b", 0, 0, 1, "one@x"), ran("c", 0, 0.5, 1, "one@x")]))
     assert pack(bars) == ["one 1", "one 2", "two"]
+
+
+def test_lanes_are_the_slots_that_were_told() -> None:
+    told = [ran("a", 0, 0, 1, "lab12-3f@kernel"), ran("b", 0, 2, 3, "lab12-3f@kernel"), ran("c", 0, 0, 1, "p@x")]
+    for node, slot in zip(told, ("10", "2", "771"), strict=True):
+        node.attempts = [Attempt(None, node.started, 1.0, slot=slot)]
+    bars = attempts(Graph(told))
+    assert pack(bars) == ["kernel 2", "kernel 10", "p 771"]
+    assert {bar.node.key: bar.lane for bar in bars} == {"a": 1, "b": 0, "c": 2}
 
 
 def test_retries_are_separate_attempts() -> None:

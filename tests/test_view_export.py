@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -115,11 +116,13 @@ def test_a_loaded_recording_replays_without_a_lab_and_can_be_looked_at_closely(j
 def saved(path: Path, text: str) -> nbformat.NotebookNode:
     """The notebook, once this text is in the outputs that are saved."""
     until = time.monotonic() + PATIENCE / 1000
-    while text not in str([cell.get("outputs") for cell in nbformat.read(path, as_version=4).cells]):
+    while True:
+        with suppress(nbformat.reader.NotJSONError):  # the server is writing it
+            notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+            if text in str([cell.get("outputs") for cell in notebook.cells]):
+                return notebook
         assert time.monotonic() < until
         time.sleep(0.1)
-    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
-    return notebook
 
 
 def test_a_blocked_kernel_and_what_a_saved_notebook_shows_without_one(

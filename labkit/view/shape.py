@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from labkit.embed import counted, ids_in
 from labkit.graph import Graph, Node
-from labkit.labels import Labels
+from labkit.labels import Labels, slot_name, worker_name
 from labkit.record import Fact
 from labkit.text import is_stack, stack_title
 from labkit.view.layout import Layout
@@ -189,26 +189,3 @@ def _published(fact: Mapping[str, Any], shape: Shape, tasks: Tasks) -> dict[str,
     if fact.get("eta"):
         told["later"] = True
     return told
-
-
-def worker_name(worker: str | None) -> str:
-    """The short name of a worker.
-
-    >>> worker_name("lab12-3f@kernel"), worker_name("hired1@somewhere"), worker_name(None)
-    ('kernel', 'hired1', 'worker')
-    """
-    name, _, host = (worker or "worker").partition("@")
-    return host if host == "kernel" else name
-
-
-def slot_name(fact: Mapping[str, Any]) -> str:
-    """Which slot of its worker a fact is about, as far as it tells.
-
-    >>> slot_name({"slot": "slot_0"}), slot_name({"pid": 77}), slot_name({})
-    ('1', '77', '')
-    """
-    slot = str(fact.get("slot") or "")
-    place = slot.rpartition("_")[2]
-    if place.isdigit():
-        return str(int(place) + 1)
-    return str(fact.get("pid") or slot)
