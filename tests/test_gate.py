@@ -1,6 +1,8 @@
 """The gate: what is held, what a step lets go, and that whoever releases decides the order."""
 
 import asyncio
+import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +47,16 @@ def linger() -> str:
 @app.task(name="gate.broken", shared=False)
 def broken(*args: Any) -> None:
     raise ValueError("broken on purpose")
+
+
+@app.task(name="gate.collecting", shared=False)
+def collecting() -> None:
+    begun.set()
+    while True:
+        gc.collect(0)
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            pass
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +213,31 @@ def test_a_step_whose_task_does_not_end_comes_back_in_time(lab: labkit.Lab) -> N
     assert [fact["kind"] for fact in lab.step(timeout=0.3)] == ["started"]
     go_on.set()
     assert run.recording.over.wait(10)
+
+
+def test_a_task_is_stopped_where_it_sees_that(
+    the_lab: labkit.Lab, lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot: list[str] = []
+    swallowed: list[Any] = []
+
+    def collected(phase: str, info: dict[str, int]) -> None:
+        until = time.monotonic() + 0.2  # whatever is raised here is only printed
+        while threading.current_thread().name.startswith("slot") and time.monotonic() < until:
+            slot.append(phase)
+
+    monkeypatch.setattr(sys, "unraisablehook", swallowed.append)
+    the_lab.resume()
+    run = lab.run(collecting.s())
+    assert begun.wait(10)
+    gc.callbacks.append(collected)
+    try:
+        wait_until(lambda: slot)
+        assert the_lab.gate.raise_in_running(seconds=5) == ()
+    finally:
+        gc.callbacks.remove(collected)
+    assert run.recording.over.wait(10)
+    assert swallowed == []
 
 
 # --- waiting while it is paused ------------------------------------------------------------------------------------
