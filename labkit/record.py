@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery.result import ResultBase
 from kombu.utils.json import dumps
@@ -17,6 +17,9 @@ from labkit.embed import ids_in
 from labkit.errors import LabError
 from labkit.graph import Graph
 from labkit.happened import fold
+
+if TYPE_CHECKING:
+    from labkit.why import Why
 
 #: One thing that happened: ``kind`` (what), ``id`` (to which task), ``at`` (when, seconds since the epoch), ``n``
 #: (its place among the facts of one process), and what belongs to the kind. Plain data, ready for JSON.
@@ -238,6 +241,15 @@ class Recording:
             raise LabError(f"this is no saved recording ({type(error).__name__}: {error}).") from error
         recording.over.set()
         return recording
+
+    def why(self, name: str) -> Why:
+        """Why the node called ``name`` (``"#7"``, a key or a task id) is as it is, as far as the facts tell.
+
+        Raises ``LabError`` if there is no such node.
+        """
+        from labkit.why import why  # it explains recordings, so it must know them
+
+        return why(self.graph, name, None, self)
 
     def save(self, path: str | Path) -> None:
         """Write `to_json`'s text to a file."""

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from celery import chain, chord, group
 
 import labkit
+from labkit.errors import LabError
 from tests import workflows
 from tests.field import CANVASES
 from tests.test_conformance import finished
@@ -36,6 +38,18 @@ def test_a_body_whose_header_failed(lab: labkit.Lab) -> None:
     assert "Celery answers FAILURE for #4 all the same" in body
     assert "What failed is #3" in said(run, "#5")
     assert "failed: ValueError: boom" in said(run, "#3")
+
+
+def test_a_recording_tells_as_far_as_its_facts_go(lab: labkit.Lab, tmp_path: Path) -> None:
+    """A loaded one too; what only the backend knows it leaves out."""
+    run = finished(lab, t.s() | group(t.s(), boom.s()) | u.s())
+    run.save(tmp_path / "run.json")
+    loaded = labkit.load(tmp_path / "run.json")
+    assert repr(loaded.why("#4")) == repr(run.recording.why("#4"))
+    assert "#4 u(…) never ran: header #3 failed. [no message was sent for it]" in repr(loaded.why("#4"))
+    assert run.why("#4")[: len(loaded.why("#4"))] == loaded.why("#4")
+    with pytest.raises(LabError, match="#9"):
+        loaded.why("#9")
 
 
 def test_a_task_that_ran_more_than_once(lab: labkit.Lab) -> None:

@@ -146,10 +146,14 @@ class View(anywidget.AnyWidget):
         try:
             if content.get("do") == "all":
                 answer["page"] = (int(content["have"]), int(content["version"]))
-            elif self._buttons is None:
-                raise LabError("this is a recording: there is no lab behind it.")
-            else:
+            elif self._buttons is not None:
                 answer |= self._buttons.press(content)
+            elif content.get("do") == "why":
+                name = str(content.get("name"))
+                sentences = self._feed.recording.why(name)
+                answer |= {"why": name, "sentences": [[each.text, each.evidence] for each in sentences]}
+            else:
+                raise LabError("this is a recording: there is no lab behind it.")
         except LabError as error:
             answer["refused"] = str(error)
         answer["lab"] = self._buttons.state() if self._buttons else None
