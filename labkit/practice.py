@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from celery.result import ResultBase
+
 from labkit.errors import LabError
+from labkit.exercises.slips import NOT_JSON, plainly, slip, unregistered
 from labkit.graph import Graph
 from labkit.lab import Lab, current
 from labkit.plan import plan
@@ -26,6 +29,7 @@ from labkit.run import Run
 LIMIT: Final = 5.0
 NO_ANSWER: Final = "there is no answer yet"
 YOUR_OWN: Final = ("your own code in place of ...",)
+INSTEAD: Final = "what .s(…) or chain(…) gives, without .delay() or brackets behind it"
 
 #: Where a learner's progress is kept: in the folder of the notebooks that are worked on.
 PROGRESS: Final = ".labkit-progress.json"
@@ -87,7 +91,6 @@ class Trial:
     lab: Lab
     until: float
     random: random.Random = field(default_factory=random.Random)
-    runs: int = 0
 
     @property
     def left(self) -> float:
@@ -133,34 +136,54 @@ class Trial:
             self.refuse("building comes to an end", "your function returns at once", "it was still running after 2 s")
         if error:
             said = f"{type(error[0]).__name__}: {error[0]}"
+            if known := slip(error[0]):
+                self.refuse(*known, said)
             shown = ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
             self.refuse("your function raises no error", f"it returns something for ({shown})", said)
         return out[0]
 
-    def plan(self, signature: Any) -> Graph:
-        """The plan of a signature; the answer is refused if it is none."""
+    def plan(self, signature: Any, instead: str = INSTEAD) -> Graph:
+        """The plan of a signature; the answer is refused if it is none. ``instead`` is what is better than a result."""
+        what = "the answer gives a signature"
         if signature is ... or signature is None:
-            self.refuse("the answer gives a signature", "a canvas, not sent yet", repr(signature))
+            self.refuse(what, "a canvas, not sent yet", repr(signature))
+        if isinstance(signature, ResultBase):
+            self.refuse(what, f"{instead}; the check sends it", "a result: it has been sent already")
         try:
-            return plan(signature)
+            graph = plan(signature)
         except LabError as error:
-            self.refuse("the answer gives a signature", "a canvas, not sent yet", error)
+            self.refuse(what, "a canvas, not sent yet", plainly(error))
+        # Celery makes a signature of anything that stands in a header.
+        strange: list[Any] = [node.task for node in graph.nodes.values() if not isinstance(node.task, str)]
+        if strange:
+            self.refuse("the parts of a canvas are signatures", "task.s(…), which calls nothing", f"{strange[0]!r:.60}")
+        return graph
+
+    def send(self, signature: Any) -> Run:
+        """Send a signature; the answer is refused if it cannot be sent."""
+        names = self.lab.app.tasks
+        for node in self.plan(signature).nodes.values():
+            if node.role != "map" and node.task not in names:
+                self.refuse("it can be sent", "the name of a registered task", unregistered(node.task, names))
+        try:
+            return self.lab.run(signature)
+        except LabError as error:
+            if known := slip(error.__cause__):
+                self.refuse(*known, error)
+            lacks = "required positional argument" in str(error)
+            expected = "what starts has all its arguments" if lacks else "messages that Celery accepts"
+            self.refuse("it can be sent", expected, error)
         raise AssertionError
 
     def run(self, signature: Any, *, timeout: float = 2.5) -> Run:
         """Send a signature and wait until all is over; the answer is refused if it cannot be sent or does not end."""
-        self.plan(signature)
-        try:
-            run = self.lab.run(signature)
-        except LabError as error:
-            self.refuse("it can be sent", "messages that Celery accepts", error)
-        self.runs += 1
+        run = self.send(signature)
         try:
             run.wait(timeout=min(timeout, self.left))
         except LabError as error:
             got = run.graph
             self.lab.gate.raise_in_running(seconds=0.3, only=run.recording.known)  # else it keeps its slot for ever
-            self.refuse("it comes to an end", f"all done within {timeout:g} s", error, got=got)
+            self.refuse("it comes to an end", f"all done within {timeout:g} s", plainly(error), got=got)
         return run
 
     def value(self, run: Run) -> Any:
@@ -170,13 +193,18 @@ class Trial:
         except Exception as error:
             return error
 
-    def expect_value(self, run: Run, wanted: Any, given: str = "") -> None:
-        """Refuse the answer unless the run's value is ``wanted``; ``given`` names the inputs."""
+    def expect_value(self, run: Run, right: Any, given: str = "", wanted: Graph | None = None) -> None:
+        """Refuse the answer unless the run's value is ``right``; ``given`` names the inputs."""
         value = self.value(run)
+        if type(value) is type(right) and value == right:
+            return
+        if type(value).__name__ == "EncodeError":
+            raise Refused(*NOT_JSON, f"{type(value).__name__}: {value}", wanted, run.graph)
         shown = f"{type(value).__name__}: {value}" if isinstance(value, Exception) else repr(value)
-        if isinstance(value, Exception) or value != wanted or type(value) is not type(wanted):
-            where = f" for {given}" if given else ""
-            self.refuse(f"the value is right{where}", repr(wanted), shown, got=run.graph)
+        if isinstance(value, list) and any(type(each) is type(right) and each == right for each in value):
+            shown += ", a list with the value in it"
+        where = f" for {given}" if given else ""
+        raise Refused(f"the value is right{where}", repr(right), shown, wanted, run.graph)
 
     def calls(self, run: Run, *, state: str = "succeeded") -> list[str]:
         """The short names of the tasks of a run that are in a state, in the order of the canvas."""

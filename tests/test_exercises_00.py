@@ -154,8 +154,23 @@ def no_comma(name: str) -> str:
     return f"Hello {name}"
 
 
+OWN: Any = no_comma
+
+
 def no_parameter() -> str:
     return "Hello"
+
+
+def greets_nobody(self: Any) -> str:
+    return "Hello"
+
+
+def greets(name: str) -> str:
+    return f"Hello, {name}"
+
+
+def greets_alone(self: Any, name: str) -> str:
+    return f"Hello, {name}"
 
 
 def a_set(name: str) -> set[str]:
@@ -188,7 +203,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("00.1", "a result", lambda: add.delay(1, 1), "a list of letters"),
     ("00.2", "called here", lambda: lambda x, y: add(x, y), "a message is sent"),
     ("00.2", "built, not sent", lambda: lambda x, y: add.s(x, y), "a message is sent"),
-    ("00.2", "waits for the value", lambda: lambda x, y: add.delay(x, y).get(timeout=3), "returns the result"),
+    ("00.2", "waits for the value", lambda: lambda x, y: add.delay(x, y).get(timeout=3), "not a result"),
     ("00.2", "one argument twice", lambda: lambda x, y: add.delay(x, x), "the value is right"),
     ("00.2", "another task", lambda: lambda x, y: mul.delay(x, y), "tasks.add"),
     ("00.2", "sent twice", lambda: sends_twice, "one message"),
@@ -200,17 +215,20 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("00.2", "raises", lambda: raises, "raises no error"),
     ("00.2", "a sent result", lambda: add.delay(1, 2), NOT_A_FUNCTION),
     ("00.2", "a constant", lambda: 3, NOT_A_FUNCTION),
-    ("00.3", "a plain function", lambda: greeting, "it is a task"),
-    ("00.3", "a signature", lambda: task(greeting).s("Ada"), "it is a task"),
-    ("00.3", "sent already", lambda: task(greeting).delay("Ada"), "it is a task"),
-    ("00.3", "called", lambda: task(greeting)("Ada"), "it is a task"),
-    ("00.3", "none", lambda: None, "it is a task"),
+    ("00.3", "a plain function", lambda: greeting, "the answer is a task"),
+    ("00.3", "a signature", lambda: task(greeting).s("Ada"), "the answer is a task"),
+    ("00.3", "sent already", lambda: task(greeting).delay("Ada"), "the answer is a task"),
+    ("00.3", "called", lambda: task(greeting)("Ada"), "the answer is a task"),
+    ("00.3", "none", lambda: None, "the answer is a task"),
     ("00.3", "a constant", lambda: task(always_ada), "the value is right"),
     ("00.3", "prints and returns nothing", lambda: task(prints_only), "the value is right"),
     ("00.3", "no comma", lambda: task(no_comma), "the value is right"),
+    ("00.3", "bound, and no self", lambda: task(greets, bind=True), "def greets(self, name), or no bind=True"),
+    ("00.3", "self, and not bound", lambda: task(greets_alone), "self is given with bind=True only"),
+    ("00.3", "self alone", lambda: task(greets_nobody, bind=True), "it can be sent"),
     ("00.3", "no parameter", lambda: task(no_parameter), "it can be sent"),
     ("00.3", "raises", lambda: task(raises), "the value is right"),
-    ("00.3", "not JSON", lambda: task(a_set), "the value is right"),
+    ("00.3", "not JSON", lambda: task(a_set), "can be written as JSON"),
     (
         "00.3",
         "a task of another app",
@@ -225,7 +243,8 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("00.4", "only the first", lambda: only_the_first, "one message a name"),
     ("00.4", "results, no values", lambda: lambda names: [slow.delay(0.25, n) for n in names], "the values are right"),
     ("00.4", "backwards", lambda: lambda names: sends_all_first(names[::-1]), "the values are right"),
-    ("00.4", "as a tuple of one text", lambda: lambda names: ", ".join(sends_all_first(names)), "the values are right"),
+    ("00.4", "one text", lambda: lambda names: ", ".join(sends_all_first(names)), "come as a list"),
+    ("00.4", "a tuple", lambda: lambda names: tuple(sends_all_first(names)), "come as a list"),
     (
         "00.4",
         "without the waiting",
@@ -238,13 +257,19 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("00.5", "starts at once", lambda: sends, "0.3 s after"),
     ("00.5", "sleeps in the caller", lambda: sleeps, "returns at once"),
     ("00.5", "waits for the value", lambda: waits, "returns at once"),
-    ("00.5", "countdown given to delay", lambda: lambda x, y: add.delay(x, y, countdown=0.3), "raises no error"),
-    ("00.5", "no tuple", lambda: lambda x, y: add.apply_async(x, y, countdown=0.3), "raises no error"),
+    ("00.5", "countdown given to delay", lambda: lambda x, y: add.delay(x, y, countdown=0.3), "is an option"),
+    ("00.5", "an option of one's own function", lambda: lambda x, y: OWN(x, countdown=y), "raises no error"),
+    ("00.5", "no tuple", lambda: lambda x, y: add.apply_async(x, y, countdown=0.3), "as one tuple"),
+    ("00.5", "one argument", lambda: lambda x, y: add.apply_async(x), "a tuple of one has a comma"),
+    ("00.5", "a tuple in a tuple", lambda: lambda x, y: add.apply_async(((x, y),)), "not all as one tuple"),
+    ("00.5", "a comma too many", lambda: lambda x, y: (later(x, y),), "a comma at the end of the line"),
+    ("00.5", "the id", lambda: lambda x, y: later(x, y).id, "its id, a text"),
+    ("00.5", "no return", lambda: lambda x, y: [later(x, y), None][1], "None, as without a return"),
     ("00.5", "far too late", lambda: lambda x, y: add.apply_async((x, y), countdown=60), "comes to an end"),
     ("00.5", "a slow task instead", lambda: lambda x, y: slow.delay(0.3, x + y), "tasks.add"),
     ("00.5", "another task", lambda: lambda x, y: mul.apply_async((x, y), countdown=0.3), "tasks.add"),
     ("00.5", "built, not sent", lambda: lambda x, y: add.s(x, y).set(countdown=0.3), "a message is sent"),
-    ("00.5", "an option in .s()", lambda: lambda x, y: add.s(x, y, countdown=0.3).delay(), "raises no error"),
+    ("00.5", "an option in .s()", lambda: lambda x, y: add.s(x, y, countdown=0.3).delay(), "is an option"),
     ("00.5", "nothing filled in", lambda: lambda x, y: ..., "there is no answer yet"),
     ("00.5", "a constant", lambda: 0.3, NOT_A_FUNCTION),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import signature
+from celery import group, signature
 from celery.canvas import Signature
 
 import labkit
@@ -127,14 +127,19 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("01.1", "a number", lambda: 1, "a list of letters"),
     ("01.1", "none", lambda: None, "a list of letters"),
     ("01.1", "a result", lambda: add.delay(1, 1), "a list of letters"),
-    ("01.2", "an option in .s()", lambda: lambda x, y: mul.s(x, y, countdown=0.2), "it can be sent"),
+    (
+        "01.2",
+        "an option in .s()",
+        lambda: lambda x, y: mul.s(x, y, countdown=0.2),
+        ".set(countdown=…) on the signature",
+    ),
     ("01.2", "no countdown", lambda: lambda x, y: mul.s(x, y), "0.2 s after"),
-    ("01.2", "one argument, a tuple", lambda: lambda x, y: mul.s((x, y)).set(countdown=0.2), "it can be sent"),
-    ("01.2", "no tuple", lambda: lambda x, y: mul.signature(x, y, countdown=0.2), "raises no error"),
+    ("01.2", "one argument, a tuple", lambda: lambda x, y: mul.s((x, y)).set(countdown=0.2), "by itself"),
+    ("01.2", "no tuple", lambda: lambda x, y: mul.signature(x, y, countdown=0.2), "as one tuple"),
     ("01.2", "another task", lambda: lambda x, y: add.s(x, y).set(countdown=0.2), "the value is right"),
     ("01.2", "the product as a constant", lambda: lambda x, y: mul.s(6, 7).set(countdown=0.2), "the value is right"),
     ("01.2", "called", lambda: lambda x, y: mul.s(x, y).set(countdown=0.2)(), NO_SIGNATURE),
-    ("01.2", "sent", lambda: lambda x, y: mul.apply_async((x, y), countdown=0.2), NO_SIGNATURE),
+    ("01.2", "sent", lambda: lambda x, y: mul.apply_async((x, y), countdown=0.2), "mul.s(…) with its countdown"),
     ("01.2", "the task itself", lambda: lambda x, y: mul, NO_SIGNATURE),
     ("01.2", "far too late", lambda: lambda x, y: mul.s(x, y).set(countdown=60), "comes to an end"),
     ("01.2", "a slow task", lambda: lambda x, y: slow.s(0.2, x * y), "tasks.mul"),
@@ -143,8 +148,10 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("01.2", "raises", lambda: raises, "raises no error"),
     ("01.2", "a signature, no function", lambda: mul.delay(1, 2), NOT_A_FUNCTION),
     ("01.3", "the dict", lambda: lambda text: json.loads(text), "a signature, not a dict"),
-    ("01.3", "the text", lambda: lambda text: text, NO_SIGNATURE),
-    ("01.3", "the text as a name", lambda: lambda text: signature(text), "it can be sent"),
+    ("01.3", "the text", lambda: lambda text: text, "a signature, not its text"),
+    ("01.3", "the text as a name", lambda: lambda text: signature(text), "the text is read before"),
+    ("01.3", "a slip in the name", lambda: lambda text: signature("task.mul"), "Did you mean 'tasks.mul'?"),
+    ("01.3", "a name that there is not", lambda: lambda text: signature("nobody"), "Registered are: "),
     ("01.3", "the name alone", lambda: lambda text: signature(json.loads(text)["task"]), "it can be sent"),
     ("01.3", "always add", lambda: lambda text: add.s(*json.loads(text)["args"]), "the same task"),
     (
@@ -154,7 +161,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
         "the options",
     ),
     ("01.3", "called", lambda: lambda text: signature(json.loads(text))(), NO_SIGNATURE),
-    ("01.3", "sent", lambda: lambda text: signature(json.loads(text)).delay(), NO_SIGNATURE),
+    ("01.3", "sent", lambda: lambda text: signature(json.loads(text)).delay(), "what signature(…) gives"),
     ("01.3", "a constant", lambda: lambda text: add.s(2, 2), "the same task"),
     ("01.3", "nothing filled in", lambda: lambda text: ..., "there is no answer yet"),
     ("01.3", "raises", lambda: raises, "raises no error"),
@@ -162,7 +169,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
     ("01.4", "cloned", lambda: batches_by(lambda batch: xsum.s(batch).clone()), "a list of its own"),
     ("01.4", "deep-copied", lambda: batches_by(lambda batch: copy.deepcopy(xsum.s(batch))), "signature"),
     ("01.4", "called", lambda: batches_by(lambda batch: xsum(batch)), "signature"),
-    ("01.4", "sent", lambda: batches_by(lambda batch: xsum.delay(batch)), "signature"),
+    ("01.4", "sent", lambda: batches_by(lambda batch: xsum.delay(batch)), "xsum.s(…); the check sends it"),
     ("01.4", "unpacked", lambda: batches_by(lambda batch: xsum.s(*batch)), "it can be sent"),
     ("01.4", "one signature", lambda: lambda batches: xsum.s(batches[0]), "a list of signatures"),
     ("01.4", "the first only", lambda: lambda batches: [xsum.s(batches[0])], "one signature a batch"),
@@ -174,7 +181,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
         "01.5",
         "set on the one given",
         lambda: lambda sig, waits: [sig.set(countdown=s) for s in waits],
-        "left as it was",
+        "left as it was\n  expected  no options.countdown\n  happened  options.countdown 0.",
     ),
     ("01.5", "one clone for all", lambda: the_same_again, "signatures of their own"),
     ("01.5", "no countdown", lambda: lambda sig, waits: [sig.clone() for _ in waits], "its countdown"),
@@ -185,7 +192,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
         "01.5",
         "as an argument",
         lambda: lambda sig, waits: [sig.clone(kwargs={"countdown": seconds}) for seconds in waits],
-        "it can be sent",
+        "countdown is an option",
     ),
     (
         "01.5",
@@ -193,7 +200,7 @@ WRONG: list[tuple[str, str, Callable[[], Any], str]] = [
         lambda: lambda sig, waits: [copy.deepcopy(sig).set(countdown=seconds) for seconds in waits],
         "raises no error",
     ),
-    ("01.5", "sent", lambda: lambda sig, waits: [sig.apply_async(countdown=s) for s in waits], "signature"),
+    ("01.5", "sent", lambda: lambda sig, waits: [sig.apply_async(countdown=s) for s in waits], "a clone of sig"),
     ("01.5", "one signature", lambda: lambda sig, waits: sig.clone().set(countdown=waits[0]), "a list of signatures"),
     ("01.5", "nothing filled in", lambda: lambda sig, waits: ..., "there is no answer yet"),
     ("01.5", "a sent result", lambda: add.delay(1, 1), NOT_A_FUNCTION),
@@ -211,6 +218,18 @@ def test_a_wrong_answer_is_refused(id: str, answer: Callable[[], Any], says: str
     assert says in repr(verdict), verdict
     assert time.monotonic() - started < 5.5
     assert done_exercises() == ()
+
+
+@pytest.mark.parametrize("advice", ["check=False", "labkit.run", "labkit.draw", "wait(timeout="])
+def test_a_refusal_gives_no_advice_to_those_who_send(advice: str) -> None:
+    late = add.s(1, 1).set(countdown=60)
+    for answer in (lambda text: signature("nobody"), lambda text: group(add.delay(1, 1)), lambda text: late):
+        assert advice not in repr(labkit.check("01.3", answer))
+
+
+def test_a_list_of_names_that_is_cut_ends_in_dots() -> None:
+    names = labkit.check("01.3", lambda text: signature("nobody")).happened.partition("Registered are: ")[2].split(", ")
+    assert (len(names), names[-1]) == (13, "…")
 
 
 def test_an_endless_answer_is_reported_in_time() -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from celery import chain, group, signature
 
+import labkit
 from tasks import add, app, ident, mul, note, sub
 from tests.banks import Bank, for_ever
 
@@ -83,7 +84,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     "immutable": (lambda low, high: clamp.si(low, high), "it can be sent"),
     "called": (lambda low, high: clamp(low, low, high), "the answer gives a signature"),
     "a tuple": (lambda low, high: clamp.s((low, high)), "it can be sent"),
-    "no tuple": (lambda low, high: clamp.signature(low, high), "your function raises no error"),
+    "no tuple": (lambda low, high: clamp.signature(low, high), "signature takes the task's arguments as one tuple"),
     "the bounds of the example": (lambda low, high: clamp.s(0, 10), "the value is right"),
     "a partial of Python": (lambda low, high: functools.partial(clamp, low=low), "the answer gives a signature"),
     "two steps": (lambda low, high: ident.s() | clamp.s(low, high), "it is one message"),
@@ -134,7 +135,9 @@ RIGHT_3: dict[str, Build] = {
 }
 WRONG_3: dict[str, tuple[Any, str]] = {
     "skeleton": (lambda sig, numbers: ..., "there is no answer yet"),
-    "no tuple": (lambda sig, numbers: [sig.clone(n) for n in numbers], "your function raises no error"),
+    "no tuple": (lambda sig, numbers: [sig.clone(n) for n in numbers], "clone takes the task's arguments as one tuple"),
+    "no tuple, by name": (lambda sig, numbers: [sig.clone(args=n) for n in numbers], "arguments as one tuple"),
+    "arguments set": (lambda sig, numbers: [sig.clone().set(args=(n,)) for n in numbers], "set() is given options"),
     "behind": (behind, "the value is right"),
     "on the one given": (on_the_one_given, "the signature given is left as it was"),
     "always sub": (lambda sig, numbers: [sub.s(n, *sig.args, **sig.kwargs) for n in numbers], "it can be sent"),
@@ -253,7 +256,7 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     "link set": (lambda sig, extra: sig.clone().set(link=extra, countdown=0), "callbacks that sig has still run"),
     "on the one given": (linked_on_the_one_given, "sig is left as it was"),
     "set before the copy": (set_on_the_one_given, "sig is left as it was"),
-    "the callback returned": (lambda sig, extra: sig.clone(countdown=0).link(extra), "callbacks that sig has"),
+    "the callback returned": (lambda sig, extra: sig.clone(countdown=0).link(extra), "not what link() gives"),
     "still late": (still_late, "it starts at once"),
     "made anew": (anew, "callbacks that sig has still run"),
     "extra forgotten": (lambda sig, extra: sig.clone(countdown=0), "extra runs"),
@@ -280,3 +283,16 @@ class TestExercises(Bank):
     number = 20
     endless = ("02.3", for_ever, "building comes to an end")
     solution = ("02.3", RIGHT_3["solution"])
+
+
+def test_what_was_changed_is_told_and_nothing_else() -> None:
+    verdict = labkit.check("02.5", linked_on_the_one_given)
+    assert verdict.what == "sig is left as it was"
+    assert verdict.expected == "options.countdown 0.2, no options.link[1]"
+    assert verdict.happened.startswith("options.countdown 0, options.link[1] tasks.note('extra ")
+    assert labkit.check("02.3", on_the_one_given).expected.endswith(", no args[1]")
+
+
+def test_a_tuple_is_shown_where_one_is_missing() -> None:
+    assert "((" in (expected := labkit.check("02.3", lambda sig, numbers: [sig.clone(n) for n in numbers]).expected)
+    assert expected.endswith(",)): a tuple of one has a comma")

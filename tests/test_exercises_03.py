@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from celery import chain, chord, group, signature
 
+import labkit
 from tasks import add, ident, mul, noarg, note, power, sub, xsum
 from tests.banks import Bank, for_ever
 
@@ -111,7 +112,7 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         lambda pairs: chain(add.s(*pairs[0]), *[mul.s(0) | add.s(x + y) for x, y in pairs[1:]]),
         "it sends one message a pair",
     ),
-    "the pair as one argument": (lambda pairs: chain(*[add.si(pair) for pair in pairs]), "it can be sent"),
+    "the pair as one argument": (lambda pairs: chain(*[add.si(pair) for pair in pairs]), "not all as one tuple"),
     "sent": (lambda pairs: chain(*[add.si(x, y) for x, y in pairs])(), "the answer gives a signature"),
 }
 
@@ -155,7 +156,7 @@ WRONG_4: dict[str, tuple[Any, str]] = {
         "noarg runs",
     ),
     "side by side": (lambda x, y, text: group(mul.s(x, y), note.s(x * y, text), noarg.s()), "the value is right"),
-    "the callback returned": (lambda x, y, text: mul.s(x, y).link(note.s(text)), "the value is right"),
+    "the callback returned": (lambda x, y, text: mul.s(x, y).link(note.s(text)), "not what link() gives"),
     "sent": (
         lambda x, y, text: mul.apply_async((x, y), link=[note.s(text), noarg.si()]),
         "the answer gives a signature",
@@ -180,8 +181,8 @@ RIGHT_5: dict[str, Build] = {
 }
 WRONG_5: dict[str, tuple[Any, str]] = {
     "skeleton": (lambda x, y, f, word: ..., "there is no answer yet"),
-    "as it was": (lambda x, y, f, word: add.s(x, y) | note.si(word) | mul.s(f), "the value is right"),
-    "mutable": (lambda x, y, f, word: add.s(x, y) | note.s(word) | mul.s(f), "the value is right"),
+    "as it was": (lambda x, y, f, word: add.s(x, y) | note.si(word) | mul.s(f), "add hands its sum on"),
+    "mutable": (lambda x, y, f, word: add.s(x, y) | note.s(word) | mul.s(f), "add hands its sum on"),
     "without the note": (lambda x, y, f, word: add.s(x, y) | mul.s(f), "it sends three messages"),
     "the note takes the sum": (
         lambda x, y, f, word: add.s(x, y).set(link=note.s(word)) | mul.s(f),
@@ -193,7 +194,7 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     ),
     "the note at the end of the chain": (
         lambda x, y, f, word: add.s(x, y) | mul.s(f) | note.si(word),
-        "the value is right",
+        "note runs when the sum is there",
     ),
     "the note first": (
         lambda x, y, f, word: note.si(word) | add.si(x, y) | mul.s(f),
@@ -209,10 +210,19 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     ),
     "two callbacks": (
         lambda x, y, f, word: add.s(x, y).set(link=[note.si(word), mul.s(f)]),
-        "the value is right",
+        "mul is a step of the chain",
     ),
     "a group": (lambda x, y, f, word: add.s(x, y) | group(note.si(word), mul.s(f)), "the value is right"),
-    "a chord": (lambda x, y, f, word: chord([add.s(x, y), note.s(word)], mul.s(f)), "the value is right"),
+    "a chord": (lambda x, y, f, word: chord([add.s(x, y), note.s(word)], mul.s(f)), "add hands its sum on"),
+    "the callback returned": (
+        lambda x, y, f, word: add.s(x, y).link(note.si(word)) | mul.s(f),
+        "not what link() gives",
+    ),
+    "linked to the chain": (
+        lambda x, y, f, word: (add.s(x, y) | mul.s(f)).set(link=note.si(word)),
+        "note runs when the sum is there",
+    ),
+    "mul takes nothing": (lambda x, y, f, word: add.s(x, y).set(link=note.si(word)) | mul.si(f), "every step succeeds"),
     "the sum twice": (
         lambda x, y, f, word: chain(add.s(x, y), note.si(word), add.si(x, y), mul.s(f)),
         "it sends three messages",
@@ -234,3 +244,21 @@ class TestExercises(Bank):
     number = 12
     endless = ("03.3", for_ever, "building comes to an end")
     solution = ("03.3", RIGHT_3["solution"])
+
+
+@pytest.mark.filterwarnings("ignore:Exception raised outside body")  # else it is what the step fails with
+def test_a_step_that_cannot_be_sent_is_named_and_what_it_gets() -> None:
+    got = labkit.check("03.2", lambda x, y: add.s(x, y) | mul.s(x, x)).happened
+    assert got.startswith("#2 mul could not be sent: TypeError: mul() takes 2")
+    assert got.endswith("; the value of #1 comes in front")
+    lacks = labkit.check("03.5", WRONG_5["mul takes nothing"][0]).happened
+    assert lacks.endswith("missing 1 required positional argument: 'y'; it takes nothing from #1")
+
+
+def test_the_step_that_mul_got_its_value_from_is_named() -> None:
+    assert labkit.check("03.5", WRONG_5["as it was"][0]).happened == "mul got the value of note"
+    assert labkit.check("03.5", WRONG_5["linked to the chain"][0]).happened == "note follows #2 mul"
+
+
+def test_a_value_that_came_in_a_list_is_seen_there() -> None:
+    assert labkit.check("03.5", WRONG_5["a group"][0]).happened.endswith("], a list with the value in it")

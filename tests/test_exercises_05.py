@@ -105,7 +105,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
         lambda x, y: hooked(add.s(x, y), mul.s(3), sub.s(y), errback=report_error.s("add")),
         "the error stays add's own",
     ),
-    "errback as argument": (lambda x, y: add.s(x, y, link_error=report_error.s()), "it can be sent"),
+    "errback as argument": (lambda x, y: add.s(x, y, link_error=report_error.s()), "link_error is an option"),
     "values made here": (
         lambda x, y: hooked(add.s(x, y), mul.si(x + y, 3) if y != "seven" else mul.si(1, 3), sub.s(y)),
         "a callback gets the value of add",
@@ -123,7 +123,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
     "times y": (lambda x, y: hooked(add.s(x, y), mul.s(y + 2), sub.s(y)), "mul gives what is asked for"),
     "a chord's values": (lambda x, y: add.s(x, y) | group(mul.s(3), sub.s(y)), "the value is right"),
     "a chain": (lambda x, y: add.s(x, y) | mul.s(3) | sub.s(y), "the value is right"),
-    "link returned": (link_returned, "it can be sent"),
+    "link returned": (link_returned, "not what link() gives"),
     "tasks called": (lambda x, y: hooked(add.s(x, y), mul(x, 3)), "the answer gives a signature"),
 }
 
@@ -321,7 +321,7 @@ WRONG_5: dict[str, tuple[Any, str]] = {
     "before": (lambda x, n: noarg.si() | power.si(x, n), "noarg runs after power"),
     "value made here": (lambda x, n: ident.s(x**n if x else 0).set(link=noarg.si()), "noarg runs after power"),
     "linked to itself": (lambda x, n: noarg.si().set(link=power.si(x, n)), "the value is right"),
-    "link returned": (lambda x, n: power.s(x, n).link(noarg.si()), "the value is right"),
+    "link returned": (lambda x, n: power.s(x, n).link(noarg.si()), "not what link() gives"),
 }
 
 BANK: dict[str, tuple[dict[str, Any], dict[str, tuple[Any, str]]]] = {

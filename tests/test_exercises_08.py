@@ -64,6 +64,12 @@ def total(values: list[float | None]) -> list[float]:
     return [sum(known), len(values) - len(known)]
 
 
+@tasks.app.task(name="tests.number_and_total")
+def number_and_total(values: list[float | None]) -> list[float]:
+    known = [value for value in values if value is not None]
+    return [len(values) - len(known), sum(known)]
+
+
 @tasks.app.task(name="tests.total_of_dicts")
 def total_of_dicts(values: list[dict[str, Any]]) -> list[float]:
     known = [value["value"] for value in values if "value" in value]
@@ -200,7 +206,7 @@ WRONG_2: dict[str, tuple[Any, str]] = {
         lambda steps: steps[0] | steps[1] | steps[2].on_error(report_error.s()),
         "reported when the first step fails",
     ),
-    "what link_error returns": (linked_and_returned, "three steps, one after the other"),
+    "what link_error returns": (linked_and_returned, "not what link_error() gives"),
     "as a callback": (lambda steps: chain(*steps).set(link=report_error.s()), "nothing is reported when no step"),
     "as a fourth step": (lambda steps: chain(*steps, report_error.s()), "three steps, one after the other"),
     "errback with three parameters": (
@@ -233,10 +239,16 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         "no header fails",
     ),
     "zeros left out": (lambda n: chord([part.s(x) for x in n if x], total.s()), "one message for each number"),
-    "the body sums None": (lambda n: chord([part_or_none.s(x) for x in n], careless_total.s()), "the value is right"),
+    "the body sums None": (
+        lambda n: chord([part_or_none.s(x) for x in n], careless_total.s()),
+        "the body does not fail",
+    ),
     "not counted": (lambda n: chord([part_or_none.s(x) for x in n], sum_only.s()), "the value is right"),
-    "zero as marker, None looked for": (lambda n: chord([part_or_zero.s(x) for x in n], total.s()), "value is right"),
-    "the exception as marker": (lambda n: chord([part_or_error.s(x) for x in n], total.s()), "no header fails"),
+    "zero as marker, None looked for": (
+        lambda n: chord([part_or_zero.s(x) for x in n], total.s()),
+        "what did not work is counted",
+    ),
+    "the exception as marker": (lambda n: chord([part_or_error.s(x) for x in n], total.s()), "can be written as JSON"),
     "one task for all": (lambda n: parts.s(n) | total.s(), "one message for each number"),
     "no body": (lambda n: group([part_or_none.s(x) for x in n]), "one message for each number"),
     "worked out here": (
@@ -248,6 +260,11 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         "the body takes what the header returned",
     ),
     "called here": (lambda n: [part_or_none(x) for x in n], "the answer gives a signature"),
+    "called in the header": (
+        lambda n: chord([part_or_none(x) for x in n], total.s()),
+        "the parts of a canvas are signatures",
+    ),
+    "turned round": (lambda n: chord([part_or_none.s(x) for x in n], number_and_total.s()), "the sum comes first"),
     "divided while building": (lambda n: chord([ident.s(60 / x) for x in n], total.s()), "raises no error"),
     "sent already": (lambda n: chord([part_or_none.s(x) for x in n])(total.s()), "the answer gives a signature"),
     "a constant": (lambda n: ident.s([50.0, 1]), "one message for each number"),

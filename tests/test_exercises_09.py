@@ -175,7 +175,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("09.2", "not a function", power.starmap([(3, 2)]), "answer is a function"),
     ("09.2", "the skeleton", lambda n: power.starmap([... for _ in n]), "there is no answer yet"),
     # write
-    ("09.3", "without group", lambda p, size: add.chunks(p, size) | total.s(), "every message succeeds"),
+    ("09.3", "without group", lambda p, size: add.chunks(p, size) | total.s(), "chunks inside another canvas"),
     ("09.3", "xsum", lambda p, size: add.chunks(p, size).group() | xsum.s(), "every message succeeds"),
     ("09.3", "no sum", lambda p, size: add.chunks(p, size), "value is right"),
     ("09.3", "flat only", lambda p, size: add.chunks(p, size).group() | flat.s(), "value is right"),

@@ -355,7 +355,7 @@ RIGHT_3: dict[str, Build] = {
 }
 WRONG_3: dict[str, tuple[Any, str]] = {
     "nothing is returned": (behind(note), "squared by a power of its own"),
-    "ids": (behind(ids_of_squares), "every step succeeds"),
+    "ids": (behind(ids_of_squares), "can be written as JSON"),
     "a signature as value": (behind(signatures_of_squares), "squared by a power of its own"),
     "waited for": (behind(waited_squares), "every step succeeds"),
     "worked out in the task": (behind(squares_here), "squared by a power of its own"),
@@ -397,7 +397,7 @@ WRONG_4: dict[str, tuple[Any, str]] = {
     "raise in the try": (then_read(double_raised_broken), "note is sent once"),
     "Ignore is passed over": (then_read(double_passed), "note is sent once"),
     "nothing is caught": (then_read(double_uncaught), "every step succeeds"),
-    "ids": (then_read(double_ids), "every step succeeds"),
+    "ids": (then_read(double_ids), "can be written as JSON"),
     "doubled in the task": (then_read(double_here), "doubled by a mul of its own"),
     "asks whether all are digits": (then_read(double_digits), "the value is right"),
     "the bad words left out": (then_read(double_what_it_can), "the value is right"),

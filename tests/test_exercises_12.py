@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 from celery.exceptions import Retry
 
+import labkit
 import tasks
 from labkit.exercises.services import ask, charge, charged, confirm
 from tasks import add, note
@@ -249,6 +250,10 @@ def calls_itself(self: Any, shop: str) -> Any:
         return self.apply_async((shop,), countdown=0.01).id
 
 
+def no_self(shop: str) -> Any:
+    return ask(shop)
+
+
 def other_value(self: Any, shop: str) -> Any:
     try:
         ask(shop)
@@ -289,7 +294,8 @@ WRONG_3: dict[str, tuple[Any, str]] = {
         task(no_retry, autoretry_for=(ConnectionError,), retry_backoff=True, retry_jitter=False),
         "the waits double",
     ),
-    "not bound": (task(doubling, bind=False), "it can be sent"),
+    "not bound": (task(doubling, bind=False), "self is given with bind=True only"),
+    "no self": (task(no_self), "with bind=True, self is the first parameter"),
     "a function": (doubling, "the answer is a task"),
     "a signature": (add.s(1, 1), "the answer is a task"),
 }
@@ -577,6 +583,16 @@ class TestExercises(Bank):
     failing = staticmethod(RAISES)
     endless = ("12.3", task(endless), "the body comes to an end")
     solution = ("12.5", RIGHT_5["solution"])
+
+
+def test_all_waits_are_shown() -> None:
+    verdict = labkit.check("12.3", WRONG_3["doubled too early"][0])
+    assert (verdict.expected, verdict.happened) == ("0.02 s, 0.04 s, 0.08 s", "0.04 s, 0.08 s, 0.16 s")
+
+
+def test_what_was_forgotten_of_a_retry_is_named() -> None:
+    assert labkit.check("12.3", WRONG_3["three minutes"][0]).happened == "180 s, as without a countdown"
+    assert labkit.check("12.3", WRONG_3["without exc"][0]).expected == "ConnectionError, given to retry as exc="
 
 
 def test_services_that_no_check_has_set_up() -> None:

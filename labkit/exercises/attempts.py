@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from celery import Task, group
+from celery import group
 from celery.canvas import Signature
 
-from labkit.errors import LabError
 from labkit.graph import FINAL, Node
 from labkit.practice import Trial
 from labkit.run import Run
@@ -28,17 +27,6 @@ _MANY: Final = 9
 _SOON: Final = 0.5
 #: … are in one of these states.
 _AT_WORK: Final = ("sent", "received", "running")
-
-
-def task_of(trial: Trial, answer: Any) -> Task:
-    """The learner's task."""
-    if isinstance(answer, Task):
-        return answer
-    had = f"{answer!r:.60}"
-    if callable(answer) and not isinstance(answer, Signature):
-        had = "a function without @app.task"
-    trial.refuse("the answer is a task", "a function with @app.task above it", had)
-    raise AssertionError
 
 
 def published(run: Run) -> list[dict[str, Any]]:
@@ -64,12 +52,7 @@ def put_off(fact: dict[str, Any]) -> float:
 def watch(trial: Trial, calls: Mapping[str, Signature]) -> tuple[Run, dict[str, Node]]:
     """Send the calls at once, and return their nodes when all is over, or as soon as it is clear that it never is."""
     canvas = group(list(calls.values()))
-    trial.plan(canvas)
-    try:
-        run = trial.lab.run(canvas)
-    except LabError as error:
-        trial.refuse("it can be sent", "a task of the lab's app", error)
-    trial.runs += 1
+    run = trial.send(canvas)
     until = time.monotonic() + min(_LONG, trial.left)
 
     def astray() -> bool:
@@ -154,7 +137,9 @@ def fails_with(trial: Trial, run: Run, node: Node, error: type[Exception], case:
     """Refuse the answer unless a call failed with this error."""
     what = f"the task fails with the {error.__name__} itself for {case}"
     same = node.state == "failed" and (node.error or "").partition(":")[0] == error.__name__
-    trial.expect(same, what, error.__name__, _outcome(run, node), got=run.graph)
+    happened = _outcome(run, node)
+    expected = error.__name__ + (", given to retry as exc=" if happened.startswith("MaxRetriesExceeded") else "")
+    trial.expect(same, what, expected, happened, got=run.graph)
 
 
 def _outcome(run: Run, node: Node) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from celery import Task, signals
+from celery import signals
 from celery.result import AsyncResult
 
+from labkit.exercises.common import task_for
 from labkit.practice import Trial, exercise
 from labkit.run import Run
 
@@ -70,10 +71,22 @@ def _one_add(answer: Any, trial: Trial, x: int, y: int) -> tuple[Any, _Letter, f
 def _result(trial: Trial, returned: Any, letter: _Letter) -> AsyncResult:
     result = returned.result if isinstance(returned, Run) else returned
     same = isinstance(result, AsyncResult) and result.id == letter.id
-    trial.expect(
-        same, "it returns the result of what it sent", "the AsyncResult that sending gives", repr(returned)[:60]
-    )
+    what, expected = "it returns the result of what it sent", "the AsyncResult that sending gives"
+    trial.expect(same, what, expected, _instead(returned, letter))
     return result
+
+
+def _instead(returned: Any, letter: _Letter) -> str:
+    """What was returned in place of a result, in words."""
+    if isinstance(returned, tuple) and any(isinstance(each, AsyncResult) for each in returned):
+        return "a tuple with it inside; a comma at the end of the line makes one"
+    if returned is None:
+        return "None, as without a return"
+    if returned == letter.id:
+        return "its id, a text"
+    if isinstance(returned, int | float):
+        return f"the number {returned!r}, not a result"
+    return f"{returned!r:.60}"
 
 
 def _expect_sum(trial: Trial, result: AsyncResult, x: int, y: int, timeout: float = 2.0) -> None:
@@ -135,12 +148,9 @@ def send_without_waiting(answer: Any, trial: Trial) -> None:
 )
 def a_task_of_your_own(answer: Any, trial: Trial) -> None:
     """A task of this app that greets whoever is named."""
-    made = isinstance(answer, Task)
-    trial.expect(made, "it is a task", "a function with @app.task above it", repr(answer)[:60])
-    known = trial.lab.app.tasks.get(answer.name) is not None
-    trial.expect(known, "it is a task of this app", "made with @app.task", f"{answer.name} is not registered with it")
+    made = task_for(trial, answer, "Ada")
     for name in trial.random.sample(_NAMES, 3):
-        trial.expect_value(trial.run(answer.s(name)), f"Hello, {name}", repr(name))
+        trial.expect_value(trial.run(made.s(name)), f"Hello, {name}", repr(name))
 
 
 @exercise(
@@ -161,6 +171,7 @@ def send_all_then_collect(answer: Any, trial: Trial) -> None:
             seconds = letter.args[0] if letter.args else letter.kwargs.get("seconds")
             right = letter.task == "tasks.slow" and seconds == 0.25
             trial.expect(right, "each is slow(0.25, name)", "slow(0.25, …)", f"{letter.task}{letter.args}")
+        trial.expect(isinstance(values, list), "the values come as a list", names, f"{values!r:.60}, no list")
         trial.expect(values == names, "the values are right, in the order of the names", names, repr(values)[:60])
         ends = [trial.lab.app.AsyncResult(letter.id).date_done.timestamp() for letter in letters]
         early = sum(letter.at < min(ends) for letter in letters)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from celery import group
 from celery.canvas import Signature
 
+from labkit.exercises.common import unchanged
 from labkit.practice import Trial, exercise
 from labkit.run import Run
 
@@ -19,23 +20,23 @@ _COUNTDOWNS: Final = {"A": 0.45, "B": None, "C": 0.3, "D": 0.15, "E": 0.6}
 _ROUNDING: Final = 0.02
 
 
-def _signature(trial: Trial, answer: Any) -> Signature:
-    """Refuse an answer that is no signature; the message tells how to make one."""
+def _signature(trial: Trial, answer: Any, instead: str) -> Signature:
+    """Refuse an answer that is no signature; ``instead`` is what to return in place of a result."""
     if answer is ...:
         trial.unanswered()
-    trial.plan(answer)
+    trial.plan(answer, instead)
     if not isinstance(answer, Signature):
         trial.refuse("the answer gives a signature, not a dict", "a Signature", type(answer).__name__)
     return answer
 
 
-def _signatures(trial: Trial, answer: Any, many: int, each: str) -> list[Signature]:
+def _signatures(trial: Trial, answer: Any, many: int, each: str, instead: str) -> list[Signature]:
     if answer is ...:
         trial.unanswered()
     if not isinstance(answer, list | tuple):
         trial.refuse("the answer is a list of signatures", "a list", f"{answer!r:.60}")
     trial.expect(len(answer) == many, f"the list has one signature {each}", many, len(answer))
-    return [_signature(trial, one) for one in answer]
+    return [_signature(trial, one, instead) for one in answer]
 
 
 def _dues(run: Run) -> list[float | None]:
@@ -93,7 +94,7 @@ def an_option_of_its_own(answer: Any, trial: Trial) -> None:
     """One message to ``tasks.mul`` that starts 0.2 s after it was sent."""
     for _ in range(2):
         x, y = trial.random.randint(10, 99), trial.random.randint(10, 99)
-        built = _signature(trial, trial.call(answer, x, y))
+        built = _signature(trial, trial.call(answer, x, y), "mul.s(…) with its countdown set")
         before = time.time()
         run = trial.run(built)
         trial.expect(len(run.messages) == 1, "it is one message", 1, len(run.messages))
@@ -121,7 +122,12 @@ def from_json(answer: Any, trial: Trial) -> None:
     for name in names:
         x, y, seconds = trial.random.randint(50, 99), trial.random.randint(2, 9), trial.random.choice([0.05, 0.1])
         original = trial.lab.app.signature(name, args=(x, y), countdown=seconds)
-        found = _signature(trial, trial.call(answer, json.dumps(original)))
+        text = json.dumps(original)
+        given = trial.call(answer, text)
+        trial.expect(given != text, "the answer gives a signature, not its text", "a Signature", "the text as it came")
+        found = _signature(trial, given, "what signature(…) gives")
+        what = "the text is read before a signature is made of it"
+        trial.expect(found.task != text, what, f"a signature of {name}", f"a signature of a task called {text:.40}…")
         run = trial.run(found)
         sent = run.messages[0].task if len(run.messages) == 1 else f"{len(run.messages)} messages"
         trial.expect(sent == name, "the same task is sent", name, sent)
@@ -142,7 +148,7 @@ def arguments_of_its_own(answer: Any, trial: Trial) -> None:
     """A signature for each batch that adds up that batch."""
     for many in (3, 2):
         batches = [[100 * size + trial.random.randint(1, 49), trial.random.randint(1, 50)] for size in range(many)]
-        found = _signatures(trial, trial.call(answer, [list(batch) for batch in batches]), many, "a batch")
+        found = _signatures(trial, trial.call(answer, [list(batch) for batch in batches]), many, "a batch", "xsum.s(…)")
         runs = [trial.run(sig) for sig in found]
         values = [trial.value(run) for run in runs]
         if set(map(repr, values)) == {repr(sum(batches[-1]))}:
@@ -166,9 +172,8 @@ def left_as_it_was(answer: Any, trial: Trial) -> None:
         given = trial.lab.app.signature("tasks.add", args=(x, y))
         before = json.dumps(given)
         returned = trial.call(answer, given, list(countdowns))
-        after = json.dumps(given)
-        found = _signatures(trial, returned, len(countdowns), "a countdown")
-        trial.expect(after == before, "the signature given is left as it was", before, after)
+        found = _signatures(trial, returned, len(countdowns), "a countdown", "a clone of sig with its countdown")
+        unchanged(trial, given, before, "the signature given is left as it was")
         apart = len({id(each) for each in found}) == len(found)
         trial.expect(apart, "they are signatures of their own", f"{len(found)} of them", "the same one again")
         run = trial.run(group(found))

@@ -8,7 +8,20 @@ from typing import Any, Final
 
 from celery import group, signature
 
-from labkit.exercises.common import built, calls, filled, gives, letters_of, name_of, returned, sends, succeeds, task
+from labkit.exercises.common import (
+    built,
+    calls,
+    filled,
+    gives,
+    letters_of,
+    name_of,
+    no_callback,
+    returned,
+    sends,
+    succeeds,
+    task,
+    unchanged,
+)
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
 from labkit.run import Run
@@ -97,8 +110,7 @@ def one_for_each(answer: Any, trial: Trial) -> None:
         trial.expect(isinstance(found, list | tuple), "the answer is a list of signatures", "a list", f"{found!r:.60}")
         trial.expect(len(found) == length, "the list has one signature a number", length, len(found))
         signatures = [filled(trial, each) for each in found]
-        after = json.dumps(partial)
-        trial.expect(after == before, "the signature given is left as it was", before, after)
+        unchanged(trial, partial, before, "the signature given is left as it was")
         apart = len({id(each) for each in signatures}) == length
         trial.expect(apart, "they are signatures of their own", f"{length} of them", "the same one again")
         for number, each in zip(numbers, signatures, strict=True):
@@ -156,7 +168,8 @@ def one_callback_more(answer: Any, trial: Trial) -> None:
         right.link(extra)
         wanted, before = plan(right), json.dumps(sig)
         found = built(trial, answer, sig, extra)
-        trial.expect(json.dumps(sig) == before, "sig is left as it was", before, json.dumps(sig), wanted=wanted)
+        unchanged(trial, sig, before, "sig is left as it was", wanted=wanted)
+        no_callback(trial, answer, found, name, "note")
         run = trial.run(found)
         value = trial.lab.app.tasks[f"tasks.{name}"](x, y)
         heard = [node.value[-1] for node in run.graph.nodes.values() if isinstance(node.value, list)]

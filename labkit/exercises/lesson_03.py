@@ -8,7 +8,18 @@ from typing import Any, Final
 from celery import chain
 from celery.canvas import Signature
 
-from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, succeeds, task
+from labkit.exercises.common import (
+    built,
+    calls,
+    gives,
+    letters_of,
+    name_of,
+    no_callback,
+    numbered,
+    sends,
+    succeeds,
+    task,
+)
 from labkit.graph import Edge, Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
@@ -153,7 +164,9 @@ def two_callbacks(answer: Any, trial: Trial) -> None:
         x, y = trial.random.randint(10, 40), trial.random.randint(2, 9)
         text = f"text {trial.random.randint(10, 99)}"
         wanted = plan(task("mul", x, y).set(link=[task("note", text), _fixed("noarg")]))
-        run = trial.run(built(trial, answer, x, y, text))
+        found = built(trial, answer, x, y, text)
+        no_callback(trial, answer, found, "mul", "note", "noarg")
+        run = trial.run(found)
         shown = {"wanted": wanted, "got": run.graph}
         succeeds(trial, run, wanted)
         gives(trial, run, x * y, f"{x=}, {y=}", wanted)
@@ -183,22 +196,28 @@ def beside_the_chain(answer: Any, trial: Trial) -> None:
         x, y, factor = trial.random.randint(10, 40), trial.random.randint(2, 9), trial.random.randint(3, 9)
         word = f"word {trial.random.randint(10, 99)}"
         wanted = plan(chain(task("add", x, y).set(link=_fixed("note", word)), task("mul", factor)))
-        run = trial.run(built(trial, answer, x, y, factor, word))
+        found = built(trial, answer, x, y, factor, word)
+        no_callback(trial, answer, found, "add", "note")
+        run = trial.run(found)
         graph = run.graph
         shown = {"wanted": wanted, "got": graph}
         succeeds(trial, run, wanted)
-        gives(trial, run, (x + y) * factor, f"{x=}, {y=}, {factor=}", wanted)
         sends(trial, run, 3, "it sends three messages", wanted)
         by_name = {name_of(node): node for node in graph.nodes.values()}
         names, right = ", ".join(sorted(by_name)), "add, mul, note"
         trial.expect(names == right, "the tasks are those asked for", right, names, **shown)
         first, product, noted = by_name["add"], by_name["mul"], by_name["note"]
-        trial.expect(noted.value == [word], "note gets the word alone", [word], noted.value, **shown)
+        said = "it is a callback of add, and the value stays the sum"
+        trial.expect(product.role != "callback", "mul is a step of the chain", "mul behind add", said, **shown)
         arrows = _arrows(graph)
         handed = arrows.get((first.key, product.key))
-        said = "mul got nothing from add"
         passes = handed is not None and handed.passes_value
-        trial.expect(passes, "add hands its sum on to mul", "a value on the arrow", said, **shown)
+        cut = any(arrow == (noted.key, product.key) and arrows[arrow].passes_value for arrow in arrows)
+        said = "mul got the value of note" if cut else "mul got nothing from add"
+        trial.expect(passes and not cut, "add hands its sum on to mul", "a value on the arrow", said, **shown)
+        before = [numbered(graph, graph.nodes[source]) for source, target in arrows if target == noted.key]
+        said = f"note follows {', '.join(before)}" if before else "note waits for nothing"
         waits = (first.key, noted.key) in arrows
-        said = "another task sends it, or none"
         trial.expect(waits, "note runs when the sum is there", "note follows add", said, **shown)
+        trial.expect(noted.value == [word], "note gets the word alone", [word], noted.value, **shown)
+        gives(trial, run, (x + y) * factor, f"{x=}, {y=}, {factor=}", wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from celery import Task, chain
+from celery import chain
 from celery.canvas import Signature
 
 from labkit.exercises.common import (
@@ -13,10 +13,12 @@ from labkit.exercises.common import (
     gives,
     letters_of,
     name_of,
+    no_callback,
     returned,
     sends,
     succeeds,
     task,
+    task_of,
 )
 from labkit.graph import Graph, Node
 from labkit.plan import plan
@@ -191,7 +193,9 @@ def _linked(trial: Trial, answer: Any, *inputs: Any) -> Signature:
     made = returned(trial, answer, *inputs)
     if _hollow(made):
         trial.unanswered()
-    return built(trial, lambda *_: made, *inputs)
+    found = built(trial, lambda *_: made, *inputs)
+    no_callback(trial, answer, found, "add", "mul", "sub", "report_error")
+    return found
 
 
 def _fails_well(trial: Trial, signature: Signature, given: str, wanted: Graph) -> None:
@@ -210,14 +214,11 @@ def _fails_well(trial: Trial, signature: Signature, given: str, wanted: Graph) -
 )
 def report(answer: Any, trial: Trial) -> None:
     """A task of one parameter that reads the error of the failed task; tried with several errors."""
-    made = isinstance(answer, Task)
-    trial.expect(made, "the answer is a task", "a function with @app.task above it", repr(answer)[:60])
-    known = trial.lab.app.tasks.get(answer.name) is not None
-    trial.expect(known, "it is a task of this app", "made with @app.task", f"{answer.name} is not registered with it")
+    made = task_of(trial, answer)
     for error in trial.random.sample(_ERRORS, 3):
         text = trial.random.choice(_TEXTS)
         right = f"{error.__name__}: {text}"
-        run = trial.run(_breaks(trial).s(error.__name__, text).set(link_error=answer.s()))
+        run = trial.run(_breaks(trial).s(error.__name__, text).set(link_error=made.s()))
         graph = run.graph
         failed, errback = list(graph.nodes.values())[:2]
         said = f"the error became {failed.error}"
@@ -311,7 +312,9 @@ def in_any_case(answer: Any, trial: Trial) -> None:
         given = f"{x=}, {n=}"
         hooks = {name: task("noarg").set(immutable=True) for name in ("link", "link_error")}
         wanted = plan(task("power", x, n).set(**hooks))
-        run = trial.run(built(trial, answer, x, n))
+        found = built(trial, answer, x, n)
+        no_callback(trial, answer, found, "power", "noarg")
+        run = trial.run(found)
         shown = {"wanted": wanted, "got": run.graph}
         after = _called(run, "noarg")
         if x:

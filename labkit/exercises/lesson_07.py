@@ -6,7 +6,7 @@ from typing import Any
 
 from celery import chain, chord, group, signature
 
-from labkit.exercises.common import calls, letters_of, named, returned, task
+from labkit.exercises.common import calls, letters_of, named, returned, succeeds, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
@@ -56,6 +56,15 @@ def put_in_order(answer: Any, trial: Trial) -> None:
         last = list(run.graph.nodes.values())[-1]
         trial.expect(
             last.task == "tasks.note", "the last step is note", "note(…)", last.task.rpartition(".")[2], **pictures
+        )
+        (product,) = named(run.graph, "mul")
+        first = [node.task.rpartition(".")[2] for node in _before(run.graph, product)]
+        trial.expect(
+            first == ["xsum"],
+            "the sum is multiplied",
+            "mul takes what xsum returned",
+            f"mul takes what {', '.join(first) or 'nothing'} returned",
+            **pictures,
         )
         wanted = [factor * sum(x + y + each for each in added)]
         trial.expect_value(run, wanted, f"add({x}, {y}), {added} added side by side, times {factor}")
@@ -185,6 +194,13 @@ def repair(answer: Any, trial: Trial) -> None:
             calls(run),
             **pictures,
         )
+        if trial.value(run) != (n + 1) * 5:
+            succeeds(trial, run, pictures["wanted"])
+            made = sorted(repr(node.value) for node in products)
+            twice_thrice = sorted(repr((n + 1) * factor) for factor in (2, 3))
+            trial.expect(
+                made == twice_thrice, "one mul doubles, the other triples", "mul by 2 and by 3", calls(run), **pictures
+            )
         trial.expect_value(run, (n + 1) * 5, f"{n}")
 
 

@@ -6,7 +6,18 @@ from typing import Any
 
 from celery import chain, chord, signature
 
-from labkit.exercises.common import calls, letters_of, name_of, named, numbered, returned, task
+from labkit.exercises.common import (
+    calls,
+    failure,
+    letters_of,
+    name_of,
+    named,
+    no_callback,
+    numbered,
+    returned,
+    task,
+    writes_json,
+)
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
@@ -51,6 +62,7 @@ def _divides(trial: Trial, answer: Any, numbers: list[int]) -> tuple[Run, Node, 
     wanted = chord([signature("divide", (number,), app=app) for number in numbers], signature("decide", app=app))
     pictures = {"wanted": plan(wanted), "got": graph}
     bodies = [node for node in graph.nodes.values() if node.role == "body"]
+    writes_json(trial, run, pictures["wanted"])
     for node in graph.nodes.values():
         if node.state == "failed" and node.role == "header":
             then = "; the body never ran" if any(body.state == "never ran" for body in bodies) else ""
@@ -155,6 +167,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
         names = [step.task.rpartition(".")[2] for step in steps]
         built = returned(trial, answer, [step.clone() for step in steps])
         planned = _steps(trial.plan(built))
+        no_callback(trial, answer, built, names[0], "report_error")
         wanted = chain(*steps)
         wanted.link_error(task("report_error"))
         trial.expect(
@@ -201,8 +214,10 @@ def write(answer: Any, trial: Trial) -> None:
         good = 0 if zeros is None else trial.random.randint(2, 4)
         numbers = [trial.random.choice((1, 2, 3, 4, 5, 6)) for _ in range(good)] + [0] * (2 if zeros is None else zeros)
         trial.random.shuffle(numbers)
-        run, _, pictures = _divides(trial, answer, numbers)
+        run, body, pictures = _divides(trial, answer, numbers)
         right = [sum(60 / number for number in numbers if number), numbers.count(0)]
+        if body.state == "failed":
+            trial.refuse(f"the body does not fail for {numbers}", repr(right), failure(run.graph, body), **pictures)
         value = trial.value(run)
         same = (
             isinstance(value, list)
@@ -210,7 +225,12 @@ def write(answer: Any, trial: Trial) -> None:
             and all(isinstance(each, int | float) and not isinstance(each, bool) for each in value)
             and all(abs(one - other) < 1e-6 for one, other in zip(value, right, strict=True))
         )
-        trial.expect(same, f"the value is right for {numbers}", repr(right), _shown(value), **pictures)
+        what = f"the value is right for {numbers}"
+        if value == right[::-1]:
+            what = f"the sum comes first, then the number, for {numbers}"
+        elif isinstance(value, list) and len(value) < 3 and value[:1] == right[:1]:
+            what = f"what did not work is counted, for {numbers}"
+        trial.expect(same, what, repr(right), _shown(value), **pictures)
 
 
 @exercise(

@@ -9,7 +9,7 @@ from typing import Any, Final
 from celery import group, signature
 from celery.canvas import Signature, chunks, xstarmap
 
-from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, task
+from labkit.exercises.common import built, calls, gives, letters_of, name_of, sends, succeeds, task
 from labkit.graph import Graph, Node
 from labkit.plan import plan
 from labkit.practice import Trial, exercise
@@ -58,15 +58,6 @@ def _loads(graph: Graph, name: str) -> list[list[Node]]:
 
 def _shown(loads: list[list[Node]]) -> str:
     return " + ".join(str(len(load)) for load in loads) or "no call of it"
-
-
-def _succeeds(trial: Trial, run: Run, wanted: Graph) -> None:
-    """Refuse the answer if a message of the run failed; it is named, and what never ran for it."""
-    graph = run.graph
-    for node in graph.nodes.values():
-        if node.state == "failed":
-            said = f"{graph.number(node.key)} {name_of(node)} failed: {graph.name_ids(node.error or '')}"
-            trial.refuse("every message succeeds", "no failure", said, wanted=wanted, got=graph)
 
 
 def _adds(trial: Trial, run: Run, pairs: list[list[int]], wanted: Graph) -> list[list[Node]]:
@@ -128,7 +119,7 @@ def fill_in(answer: Any, trial: Trial) -> None:
         numbers = trial.random.sample(range(3, 60), many)
         wanted = plan(_starmap("power", [[number, 2] for number in numbers]))
         run = trial.run(built(trial, answer, list(numbers)))
-        _succeeds(trial, run, wanted)
+        succeeds(trial, run, wanted, "every message succeeds")
         gives(trial, run, [number**2 for number in numbers], f"{numbers}", wanted)
         sends(trial, run, 1, "one message carries all calls", wanted)
         called = sum(len(load) for load in _loads(run.graph, "power"))
@@ -169,7 +160,7 @@ def write(answer: Any, trial: Trial) -> None:
             _shown(loads),
             **shown,
         )
-        _succeeds(trial, run, wanted)
+        succeeds(trial, run, wanted, "every message succeeds")
         gives(trial, run, sum(map(sum, pairs)), given, wanted)
         sends(trial, run, parts + 1, "one message for each part, and one that adds up the sums", wanted)
 
@@ -239,7 +230,7 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
             _shown(loads),
             **shown,
         )
-        _succeeds(trial, run, wanted)
+        succeeds(trial, run, wanted, "every message succeeds")
         _in_parts(trial, run, pairs, given, wanted)
 
 
