@@ -71,7 +71,7 @@ def _why_not(graph: Graph, node: Node, incoming: _Ends, outgoing: _Ends) -> str 
             return None  # more may be sent that it waits for
         replaced = next((source for _, source in sources if source.note == REPLACED), None)
         if replaced is not None:
-            return _replacement(graph, replaced, outgoing)
+            return _replacement(graph, node, replaced, outgoing)
         return f"{graph.number(last.key)} ended without sending it"
     return None
 
@@ -90,7 +90,7 @@ def _still_sending(graph: Graph, node: Node, incoming: _Ends) -> bool:
     return False
 
 
-def _replacement(graph: Graph, replaced: Node, outgoing: _Ends) -> str | None:
+def _replacement(graph: Graph, waiting: Node, replaced: Node, outgoing: _Ends) -> str | None:
     """Why what comes after a replaced task will not run, if one of those in its place did not succeed."""
     places = dict.fromkeys(edge.target for edge in outgoing.get(replaced.key, ()) if edge.kind == "replaced")
     look = [*places]
@@ -98,7 +98,7 @@ def _replacement(graph: Graph, replaced: Node, outgoing: _Ends) -> str | None:
         more = {edge.target for edge in outgoing.get(look.pop(), ()) if edge.kind in FLOW} - places.keys()
         places |= dict.fromkeys(sorted(more))
         look += sorted(more)
-    nodes = [graph.nodes[key] for key in places if key in graph.nodes]
+    nodes = [graph.nodes[key] for key in places if key in graph.nodes and key != waiting.key]
     bad = next((node for node in nodes if node.state in FINAL and node.state != "succeeded"), None)
     if bad is not None:
         return f"{graph.number(bad.key)} {DID[bad.state]}"

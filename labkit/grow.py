@@ -6,26 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from celery.canvas import Signature
 
 from labkit import canvas
 from labkit.embed import counted, first_id, ids_in
 from labkit.graph import FLOW, Edge, EdgeKind, Frame, Graph, Node, Outline
-from labkit.places import Places
 from labkit.plan import Entry, Part, Planner
-
-#: What a replacement has of the task it replaces: the plan has them there.
-_LINKS: Final = ("link", "link_error")
+from labkit.replacements import LINKS, Replacements
 
 
-class Grower(Places):
+class Grower(Replacements):
     """Adds what was published to a graph: ids to planned nodes that had none, and nodes for what nobody planned."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
-        self._nesting: dict[str, int] = {}
         self._groups: dict[tuple[str | None, str], Frame] = {}
         self._bodies: dict[tuple[str, int], list[str]] = {}
         self._joins: list[tuple[Outline, Outline, list[str]]] = []
@@ -67,20 +63,23 @@ class Grower(Places):
         nodes = self.ids.get(id)
         # What comes after a replacement is sent with its depth too, though it replaces nothing.
         first = nodes and nodes[-1].sent is None
-        if nodes and (first or fact["retries"] or nesting <= self._depth(nodes[-1]) or id not in ignored):
+        swallowed = nodes is not None and self._went_on(nodes[-1])
+        if nodes and (
+            first or fact["retries"] or nesting <= self._depth(nodes[-1]) or not (swallowed or id in ignored)
+        ):
             self._send(nodes[-1], fact)
             return
         parents = self.ids.get(fact["parent"]) if fact["parent"] else None
         owner: Node | None
         kind: EdgeKind
         if nodes:
-            owner, kind = nodes[-1], "replaced"
+            owner, kind = nodes[-1], "spawned" if swallowed else "replaced"
         elif parents and nesting > self._depth(parents[0]) and fact["parent"] in ignored:
             owner, kind = [node for node in parents if self._depth(node) < nesting][-1], "replaced"
         elif parents:
             # One that is deeper than its parent belongs to the task that is being replaced, not to its replacement.
             owner = next((node for node in reversed(parents) if self._depth(node) < nesting), parents[-1])
-            kind = "spawned"
+            kind = "errback" if fact.get("errback") else "spawned"
             node = self._planned(owner, fact)
             if node:
                 self._name(node, id)
@@ -90,13 +89,10 @@ class Grower(Places):
             owner, kind = None, "spawned"
         self._add(owner, kind, fact)
 
-    def _depth(self, node: Node) -> int:
-        """How many replacements led to this node."""
-        return self._nesting.get(node.key, 0)
-
     def _send(self, node: Node, fact: Mapping[str, Any]) -> None:
         """The message of a node that is there already."""
         if node.sent is None:
+            self._message[node.key] = fact
             node.sent = fact["at"]
             node.state = "sent"
             self._group_of[node.key], self._nesting[node.key] = fact["group"], fact["nesting"]
@@ -108,12 +104,12 @@ class Grower(Places):
 
     def _add(self, owner: Node | None, kind: EdgeKind, fact: Mapping[str, Any]) -> None:
         """A node that nobody planned."""
-        frame = self._group(owner, kind, fact)
+        frame = self._group(owner, kind, fact) if kind != "errback" else None
         base = frame.key if frame else owner.key if owner else ""
         key = f"{base}~{self._children[base]}"
         self._children[base] += 1
-        replacing = kind == "replaced"
-        links = {} if replacing else {"link": fact["link"], "link_error": fact["link_error"]}
+        self._message[key] = fact
+        links = self._own_links(owner, fact) if kind == "replaced" else {name: fact[name] for name in LINKS}
         signature = Signature(fact["task"], tuple(fact["args"]), dict(fact["kwargs"]), {**links, "task_id": fact["id"]})
         part = self._grow(
             signature, key, Entry((owner.key,) if owner else (), kind, False), owner, planned=owner is None
@@ -136,6 +132,7 @@ class Grower(Places):
         part = planner.walk(signature, key, entry)
         planner.errbacks()
         added = [*islice(reversed(self.graph.nodes.values()), len(self.graph.nodes) - before)][::-1]
+        added = [node for node in added if not self._is_planned(node, owner, part)]
         for node in added:
             if node.id:
                 self.ids[node.id].append(node)
@@ -146,7 +143,8 @@ class Grower(Places):
         for node in added:
             if owner and node.id and node.id == owner.id:
                 self._nesting[node.key] = self._depth(owner) + 1
-                self._take_over(owner, node)
+                if not self._went_on(owner):
+                    self._take_over(owner, node)
         return part
 
     def _follow(self, last: list[str], chain: Any, chord: Any, owner: Node | None) -> None:
@@ -156,7 +154,7 @@ class Grower(Places):
             if id not in self.ids:  # that of a group without tasks, for one
                 id = next((each for each in ids_in(step) if each in self.ids), id)
             known = self.ids.get(id)
-            if known and not (owner and owner.id == id and len(known) == 1 and known[0] is owner):
+            if known and not (owner and owner.id == id and known[-1] is owner):
                 last = [known[-1].key]
                 continue
             signature = canvas.as_signature(step)
@@ -165,7 +163,9 @@ class Grower(Places):
                 continue
             self._children[last[-1]] += 1
             options = signature.options
-            signature.options = _without(options, "chord", *(_LINKS if owner and owner.id == id else ()))
+            signature.options = _without(options, "chord")
+            if owner and owner.id == id:
+                signature.options |= self._own_links(owner, options)
             part = self._grow(signature, f"{last[-1]}~n{self._children[last[-1]] - 1}", Entry(tuple(last)), owner)
             self._attach(self.graph.nodes[last[-1]], "result", part.outline)
             last = part.last
@@ -198,7 +198,7 @@ class Grower(Places):
             owner = known[-1] if known else owner
             frame = self._frame_of.get(ends[0], ends[0])
             if owner and first_id(body) == owner.id:
-                body.options = _without(body.options, *_LINKS)
+                body.options |= self._own_links(owner, body.options)
             part = self._grow(body, f"{frame}.b", Entry(tuple(ends)), owner)
             for key in part.first:
                 self.graph.nodes[key].role = "body"
@@ -222,16 +222,6 @@ class Grower(Places):
         if source is None or source in self.graph.frames:
             return [source or body]
         return [edge.target for edge in self._leaving(source) if edge.kind in FLOW]
-
-    def _take_over(self, owner: Node, node: Node) -> None:
-        """A replacement has the id of the task it replaces, and all that came after that comes after it."""
-        for place in self._out[owner.key]:
-            edge = self.graph.edges[place]
-            if edge.kind in (*FLOW, "callback", "errback"):
-                self.graph.edges[place] = replace(edge, source=node.key)
-        for places in (self._out, self._open):
-            for place in places.pop(owner.key, ()):
-                places[self.graph.edges[place].source].append(place)
 
     def _group(self, owner: Node | None, kind: EdgeKind, fact: Mapping[str, Any]) -> Frame | None:
         group = fact["group"]

@@ -9,6 +9,7 @@ from dataclasses import fields
 from operator import attrgetter, itemgetter
 from typing import Any, Final
 
+from labkit.facts import deepened, gone_out
 from labkit.ghosts import ASKED, DID, REPLACED, conclude
 from labkit.graph import FINAL, RETURNED, Attempt, Graph, Node, Outline
 from labkit.grow import Grower
@@ -25,22 +26,23 @@ def fold(plan: Graph, facts: Iterable[Mapping[str, Any]]) -> Graph:
     grower = Grower(_copied(plan))
     others: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     lives: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
-    unsent = {(fact["id"], fact["retries"]) for fact in ordered if fact["kind"] == "unsent"}
-    for fact in ordered:
+    for fact in deepened(gone_out(ordered)):
         if fact["kind"] in _LIVES:
             lives[fact["id"], fact.get("nesting", 0)].append(fact)
-        elif fact["kind"] != "published" or (fact["id"], fact["retries"]) not in unsent:
+        else:
             others[fact["kind"]].append(fact)
     grower.returned, grower.failed = _bodies_ended(lives)
+    grower.went_on = {run for run, life in lives.items() if any(fact["kind"] in _WENT_ON for fact in life)}
     grower.messages(others["published"], {id for (id, _), life in lives.items() if any(map(_ignored, life))})
     graph = grower.graph
     for (id, nesting), life in lives.items():
         node = grower.node(id, nesting)
         if node is not None:
             _live(node, life)
+    replacing = {edge.source for edge in graph.edges if edge.kind == "replaced"}
     for nodes in grower.ids.values():
-        _replaced(nodes)
-    _replacing(graph)
+        _replaced(nodes, replacing)
+    _replacing(graph, replacing)
     for fact in others["errback"]:
         _inline(grower, fact)
     for fact in others["answered"]:
@@ -67,6 +69,9 @@ def _bodies_ended(lives: Mapping[tuple[str, int], Iterable[Mapping[str, Any]]]) 
                 failed.add(id)
     return returned - failed, failed - returned
 
+
+#: Ends of a body that was not left by ``self.replace``, whatever it has sent with its own id.
+_WENT_ON: Final = frozenset({"succeeded", "failed", "retried"})
 
 #: Facts that do not tell of which run of the body.
 _LOOSE: Final = frozenset({"unregistered", "rejected", "redelivered", "doubled", "stranded", "lost"})
@@ -116,18 +121,18 @@ def _by_run(life: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [fact for _, fact in sorted(zip(runs, life, strict=True), key=itemgetter(0))]
 
 
-def _replaced(nodes: list[Node]) -> None:
+def _replaced(nodes: list[Node], replacing: set[str]) -> None:
     """Nodes that share an id: each but the last one has put the next in its place."""
     for node in nodes[:-1]:
-        if node.state != "running":  # else it still sends what comes in its place
+        if node.state != "running" and node.key in replacing:  # one that runs still sends what comes in its place
             node.state, node.note, node.reason = "succeeded", REPLACED, None
 
 
-def _replacing(graph: Graph) -> None:
+def _replacing(graph: Graph, replacing: set[str]) -> None:
     """One that ended by `Ignore` and has sent tasks in its place: the end of those may not be known yet."""
-    for edge in graph.edges:
-        source = graph.nodes.get(edge.source)
-        if edge.kind == "replaced" and source and source.state == "rejected":
+    for key in replacing & graph.nodes.keys():
+        source = graph.nodes[key]
+        if source.state == "rejected":
             source.state, source.note, source.reason = "succeeded", REPLACED, None
 
 

@@ -169,10 +169,11 @@ class Listener:
         self, body: Any, headers: dict[str, Any], routing_key: str = "", declare: Any = None, **_: Any
     ) -> None:
         self.unsent()
-        if headers.get("task") in _QUIET or not self._ours(declare):
-            return
         failed = getattr(self._local, "failed", None)  # Celery gives no parent to what an errback sends after a Reject
         id, parent = headers["id"], headers.get("parent_id") or failed
+        known_here = any(each in self._owners for each in (id, parent, headers.get("root_id")))  # a queue of a route
+        if headers.get("task") in _QUIET or not (known_here or self._ours(declare)):
+            return
         recording = self.recording_of(id, parent, headers.get("root_id"))
         known = recording.known
         args, kwargs, embed = body
@@ -224,8 +225,12 @@ class Listener:
             redelivered=bool(request.delivery_info.get("redelivered")),
         )
 
+    # A task that a body calls with ``apply()`` is part of that body: no message, and nothing is stored.
+
     def _started(self, task_id: str, task: Any, **_: Any) -> None:
         request = task.request
+        if request.is_eager:
+            return
         self._local.broken = None
         self._local.began = task_id
         self._local.which = {"retries": request.retries or 0, "nesting": request.replaced_task_nesting or 0}
@@ -235,16 +240,21 @@ class Listener:
 
     def _succeeded(self, sender: Any, result: Any, runtime: float, **_: Any) -> None:
         id = sender.request.id
+        if sender.request.is_eager:
+            return
         self._local.began = None
         self.recording_of(id).add("succeeded", id, **self._which(), value=snapshot(result), seconds=runtime)
 
-    def _failed(self, task_id: str, exception: BaseException, **_: Any) -> None:
+    def _failed(self, task_id: str, exception: BaseException, sender: Any = None, **_: Any) -> None:
+        if sender.request.is_eager:
+            return
         note = RETURNED if self._broken_in() else None
         self._local.broken = self._local.began = None
         self.recording_of(task_id).add("failed", task_id, **self._which(), error=error_text(exception), note=note)
 
-    def _broken(self, task_id: str, exception: BaseException, **_: Any) -> None:
-        self._local.broken = (task_id, exception)
+    def _broken(self, task_id: str, exception: BaseException, sender: Any = None, **_: Any) -> None:
+        if not sender.request.is_eager:
+            self._local.broken = (task_id, exception)
 
     def _broken_in(self) -> Any:
         return getattr(self._local, "broken", None)
@@ -254,6 +264,8 @@ class Listener:
         return getattr(self._local, "which", {"retries": 0, "nesting": 0})
 
     def _retried(self, request: Any, reason: Any, einfo: Any = None, **_: Any) -> None:
+        if getattr(request, "is_eager", False):
+            return
         retry = getattr(einfo, "exception", None)
         why = getattr(reason, "exc", None) or getattr(retry, "exc", None) or reason
         error = error_text(why) if isinstance(why, BaseException) else str(why)
@@ -261,8 +273,10 @@ class Listener:
         self._local.began = None
         self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
 
-    def _ended(self, task_id: str, state: str, retval: Any = None, **_: Any) -> None:
+    def _ended(self, task_id: str, state: str, retval: Any = None, sender: Any = None, **_: Any) -> None:
         self.unsent()
+        if sender.request.is_eager:
+            return
         if state in ("IGNORED", "REJECTED"):
             self._local.began = None
             requeued = isinstance(retval, Reject) and bool(retval.requeue)
@@ -274,19 +288,20 @@ class Listener:
     def _revoked(self, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
         why = "it expired before it was run" if expired else "terminated" if terminated else "revoked before it was run"
         recording = self.recording_of(request.id)
-        recording.add("revoked", request.id, retries=request.retries or 0, why=why)
+        nesting = request.replaced_task_nesting or 0
+        recording.add("revoked", request.id, retries=request.retries or 0, nesting=nesting, why=why)
         recording.closed(request.id)
 
-    def _unknown(self, name: str, id: str, **_: Any) -> None:
+    def _unknown(self, name: str, id: str, message: Any = None, **_: Any) -> None:
         recording = self.recording_of(id)
-        recording.add("unregistered", id, task=name)
+        recording.add("unregistered", id, task=name, nesting=_headers(message).get("replaced_task_nesting") or 0)
         recording.closed(id)
 
     def _rejected(self, message: Any, exc: Any = None, **_: Any) -> None:
-        id = (getattr(message, "headers", None) or {}).get("id")
-        if id:
-            recording = self.recording_of(id)
-            recording.add("rejected", id, why=f"the worker could not read the message: {exc}")
+        headers = _headers(message)
+        if id := headers.get("id"):
+            recording, nesting = self.recording_of(id), headers.get("replaced_task_nesting") or 0
+            recording.add("rejected", id, nesting=nesting, why=f"the worker could not read the message: {exc}")
             recording.closed(id)
 
     def _watch_errbacks(self, backend: Backend, request: Any, exc: Any) -> Any:
@@ -300,6 +315,10 @@ class Listener:
         except Exception:
             _log.debug("errbacks not watched", exc_info=True)
         return request
+
+
+def _headers(message: Any) -> dict[str, Any]:
+    return getattr(message, "headers", None) or {}
 
 
 def _delay(when: Any) -> float | None:

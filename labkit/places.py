@@ -28,6 +28,8 @@ class Places:
         #: The ids of tasks of which it is known how they ended: their bodies returned, or failed.
         self.returned: set[str] = set()
         self.failed: set[str] = set()
+        #: The runs, as ids with the number of replacements that led there, of bodies that nothing was put in place of.
+        self.went_on: set[tuple[str, int]] = set()
         self._after: dict[str | None, list[str]] = defaultdict(list)
         self._outlines: dict[str, Outline] = {}
         self._children: dict[str, int] = defaultdict(int)

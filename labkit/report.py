@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -120,9 +121,13 @@ class Reporter(Listener):
         """All facts go to the outbox."""
         return self.outbox
 
-    def _broken(self, task_id: str, exception: BaseException, **more: Any) -> None:
-        super()._broken(task_id, exception, **more)
-        self._failed(task_id, exception)
+    def claim(self, recording: Recording, ids: Iterable[str]) -> None:
+        """There is one outbox for all: it need not be known whose an id is, only which came up lately."""
+        recording.known.update(ids)
+
+    def _broken(self, task_id: str, exception: BaseException, sender: Any = None, **more: Any) -> None:
+        super()._broken(task_id, exception, sender, **more)
+        self._failed(task_id, exception, sender)
 
 
 _reporters: dict[int, Reporter] = {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, GroupResult
 
 from labkit.errors import LabError
+from labkit.facts import deepened, gone_out
 from labkit.graph import FINAL, Graph
 from labkit.labels import Labels
 from labkit.queues import Message, Messages
@@ -64,12 +66,17 @@ class Run:
     def messages(self) -> Messages:
         """The messages that were sent for it so far, in the order of the canvas, a retry behind its first."""
         graph = self.graph
-        place = {node.id: n for n, node in enumerate(graph.nodes.values()) if node.id}
-        everything = self.recording.facts
-        unsent = {(fact["id"], fact["retries"]) for fact in everything if fact["kind"] == "unsent"}
-        facts = [fact for fact in everything if fact["kind"] == "published"]
-        facts = [fact for fact in facts if (fact["id"], fact["retries"]) not in unsent]
-        facts.sort(key=lambda fact: (place.get(fact["id"], len(place)), fact["retries"]))
+        places: dict[str, list[int]] = {}
+        for place, node in enumerate(graph.nodes.values()):
+            places.setdefault(node.id or "", []).append(place)
+        in_time = sorted(self.recording.facts[:], key=itemgetter("at"))
+        facts = [fact for fact in deepened(gone_out(in_time)) if fact["kind"] == "published"]
+
+        def order(fact: Mapping[str, Any]) -> tuple[int, int]:
+            among = places.get(fact["id"], [len(graph.nodes)])
+            return among[min(fact["nesting"], len(among) - 1)], fact["retries"]
+
+        facts.sort(key=order)
         return Messages((_message(fact) for fact in facts), graph=graph)
 
     # --- waiting --------------------------------------------------------------------------------------------
@@ -77,13 +84,14 @@ class Run:
     def wait(self, timeout: float = PATIENCE) -> Drawing:
         """Block until it is over, at most ``timeout`` seconds, and return the final drawing.
 
-        Raises ``LabError`` if the lab is paused, if it is not over in time (it tells which nodes are still open), or
-        if the lab has stopped.
+        Raises ``LabError`` if ``timeout`` is no number (each wait has an end), if the lab is paused, if it is not over
+        in time (it tells which nodes are still open), or if the lab has stopped.
         """
         self._until_over(timeout)
         return self._final()
 
     def _until_over(self, timeout: float) -> None:
+        _check_timeout(timeout)
         self.lab.refuse_when_paused()
         until = time.monotonic() + timeout
         while not self.recording.over.wait(min(0.05, max(0.0, until - time.monotonic()))):
@@ -98,8 +106,9 @@ class Run:
         Raises what the task raised, as ``AsyncResult.get`` does, and ``LabError`` as `wait`, and if there will
         never be a value (it tells why).
         """
-        until = time.monotonic() + timeout
+        began = time.monotonic()
         self._until_over(timeout)
+        until = began + timeout
         try:
             return self.result.get(timeout=max(0.3, min(1.0, until - time.monotonic())))
         except CeleryTimeoutError:
@@ -226,7 +235,15 @@ class Run:
         return self._view
 
 
-def _message(fact: dict[str, Any]) -> Message:
+def _check_timeout(timeout: Any) -> None:
+    if not isinstance(timeout, int | float):
+        raise LabError(
+            f"a wait lasts a number of seconds, not {timeout!r}: each wait in the lab has an end. Without a timeout it "
+            f"is {PATIENCE:g} s; for more, write timeout=600."
+        )
+
+
+def _message(fact: Mapping[str, Any]) -> Message:
     headers = {name: fact[name] for name in ("parent", "group", "retries", "eta", "expires") if fact[name]}
     embed = {name: fact[name] for name in ("chain", "chord", "link", "link_error") if fact[name]}
     return Message(fact["id"], fact["task"], tuple(fact["args"]), fact["kwargs"], fact["queue"], headers, embed)

@@ -1,5 +1,7 @@
 """Canvases as real projects write them, slips included, beside those of `tests.workflows`."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from celery import chain, chord, group
@@ -10,6 +12,7 @@ from tests.workflows import (
     Build,
     app,
     boom,
+    calls,
     cut,
     eb1,
     eb3,
@@ -27,6 +30,7 @@ from tests.workflows import (
     note,
     replaced,
     silent,
+    swallows,
     t,
     tells,
     u,
@@ -97,6 +101,25 @@ def named(sig: Any, place: int) -> Any:
     """``sig`` under an id that was written to a database before."""
     return given(sig, task_id=f"33333333-3333-4333-8333-{place:012d}")
 
+
+#: What a task puts in its place, and where that task is.
+PUT: Final = (
+    "chord, then steps",
+    "chord, then a failing step",
+    "itself, by a chord and a step",
+    "itself by a task, behind a chord",
+    "expired",
+    "unknown",
+    "two groups",
+    "failing, told",
+    "failing, told inline",
+    "with a callback",
+)
+AROUND: Final[dict[str, Callable[[str], Any]]] = {
+    "replaced": lambda what: replaced.s(which=what),
+    "replaced, then a step": lambda what: t.s() | replaced.s(which=what) | u.s(),
+    "replaced in a header": lambda what: chord([replaced.s(which=what), t.s()], u.s()),
+}
 
 FIELD: Final[dict[str, Build]] = {
     # --- links in every form
@@ -178,6 +201,13 @@ FIELD: Final[dict[str, Build]] = {
     "a report made twice": lambda: (lambda report: linked(t.s(), report).on_error(report))(boom.si()),
     "on_failure clears the rest": lambda: t.s() | clears.s() | u.s(),
     "on_failure clears the chord": lambda: chord([clears.s(), t.s()], u.s()),
+    # --- in the place of a task
+    **{f"{name}: {what}": partial(build, what) for what in PUT for name, build in AROUND.items()},
+    "a replacement that is swallowed": lambda: t.s() | swallows.s() | u.s(),
+    # --- called in a body
+    "called in a body": lambda: t.s() | calls.s() | u.s(),
+    "called in a body that was tried again": lambda: t.s() | calls.s(tries=2) | u.s(),
+    "called in the body of a replacement": lambda: t.s() | replaced.s(which="one that calls") | u.s(),
     # --- seen by learners
     "replaced by a group of chains, then a step": lambda: t.s() | replaced.s(which="group of chains") | u.s(),
     "replaced by a group of chains in a header": lambda: chord([replaced.s(which="group of chains"), t.s()], u.s()),

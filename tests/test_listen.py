@@ -13,6 +13,7 @@ from celery import Celery, chain, chord, signals
 from celery.backends.base import Backend
 from celery.exceptions import Ignore, Reject
 from celery.result import AsyncResult
+from kombu import Queue
 
 import labkit
 from labkit import listen
@@ -296,6 +297,13 @@ def test_a_run_that_is_gone_is_not_kept(lab: labkit.Lab) -> None:
     lab._active.clear()
     del run
     until(lambda: lab.listener.recording_of(id) is lab.listener.apart)
+
+
+def test_a_queue_may_be_an_object(lab: labkit.Lab) -> None:
+    """Then the message declares a queue that the app does not know."""
+    run = lab.run(add.s(1, 2).set(queue=Queue(lab.queues[0])))
+    assert run.get() == 3
+    assert [fact["kind"] for fact in run.recording.facts].count("published") == 1
 
 
 def test_another_app_is_not_listened_to(lab: labkit.Lab) -> None:

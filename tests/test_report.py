@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from celery import Celery, chain, chord, signals
+from celery import Celery, Task, chain, chord, signals
+from celery.app.trace import build_tracer
 
 import labkit
 from labkit import report
@@ -122,19 +123,37 @@ def test_what_another_app_does_is_not_told(project: Celery) -> None:
     """Celery's signals are the whole process's; a task of another app, run in it, is nobody's here."""
     other = Celery("other", set_as_current=False)
 
-    @other.task(name="other.done", shared=False)
+    @other.task(name="other.done", shared=False, ignore_result=True)
     def done() -> str:
         return "done"
+
+    @project.task(name="reporting.done", shared=False, ignore_result=True)
+    def ours() -> str:
+        return "ours"
+
+    def worked(task: Task) -> None:
+        build_tracer(task.name, task, app=task.app)("an-id", (), {}, {"id": "an-id"})
 
     told = Listener(project)
     told.connect()
     try:
-        assert done.apply().get() == "done"
+        worked(done)
         assert told.apart.facts == []
-        assert project.tasks["reporting.plus"].apply((1, 2)).get() == 3
+        ours.apply()  # a call, as of any function
+        assert told.apart.facts == []
+        worked(ours)
         assert [fact["kind"] for fact in told.apart.facts] == ["started", "succeeded"]
     finally:
         told.disconnect()
+
+
+def test_a_worker_keeps_nothing_of_each_task() -> None:
+    """Not even of those that went through it weeks ago, but for what it needs to know of the latest."""
+    worker = Reporter(Celery("long-lived", set_as_current=False))
+    for number in range(100):
+        worker.claim(worker.outbox, [f"id-{number}"])
+    assert len(worker._owners) == 0
+    assert len(worker.outbox.known) == 100
 
 
 # --- without a broker ---------------------------------------------------------------------------------------------

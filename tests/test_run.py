@@ -54,6 +54,11 @@ def linger(*args: Any) -> str:
     return "done"
 
 
+@app.task(name="runs.instead", shared=False, bind=True)
+def instead(self: Any) -> None:
+    raise self.replace(chain(chord([add.s(1, 1), add.s(2, 2)], total.s()), set_of.si(), add.s(3)))
+
+
 @app.task(name="runs.moody", shared=False, bind=True, max_retries=2)
 def moody(self: Any, times: int) -> int:
     if self.request.retries < times:
@@ -286,6 +291,17 @@ def test_what_could_not_be_sent_is_no_message(lab: labkit.Lab) -> None:
     run.wait(timeout=10)
     assert run.graph.node("#2").state == "never ran"
     assert [message.task for message in run.messages] == ["runs.set_of"]
+
+
+def test_a_message_stands_where_its_node_does(lab: labkit.Lab) -> None:
+    """Also one with the id of the task that it replaces, and of a task whose message came before one never sent."""
+    run = lab.run(instead.s())
+    run.wait()
+    assert [each.task for each in run.messages] == [
+        *("runs.instead", "runs.add", "runs.add", "runs.total", "runs.set_of"),
+    ]
+    assert [node.state for node in run.graph.nodes.values()][-2:] == ["failed", "never ran"]
+    assert run.graph.node("#1").state == "succeeded"
 
 
 def test_the_messages_of_retries_come_after_the_first(lab: labkit.Lab) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, chain, chord, group, signature
@@ -189,6 +190,37 @@ def replaced(self: Any, *args: Any, which: str = "task") -> None:
 
 
 @app.task(bind=True)
+def swallows(self: Any, *args: Any) -> dict[str, Any]:
+    """Put a task in your own place, but go on."""
+    note(self)
+    with suppress(Exception):
+        self.replace(u.si())
+    return made(self, args)
+
+
+@app.task
+def apart() -> None:
+    """Nobody takes note of this one."""
+
+
+@app.task
+def apart_fails() -> None:
+    """Nor of this one."""
+    raise ValueError("apart")
+
+
+@app.task(bind=True)
+def calls(self: Any, *args: Any, tries: int = 1) -> dict[str, Any]:
+    """Call tasks in your own body, in the last try."""
+    note(self)
+    if self.request.retries + 1 < tries:
+        raise self.retry(exc=KeyError("temporary"), countdown=0)
+    apart.apply()
+    apart_fails.apply()
+    return made(self, args)
+
+
+@app.task(bind=True)
 def joining(self: Any, *args: Any, more: int = 1) -> dict[str, Any]:
     """Add tasks to the chord you are in."""
     note(self)
@@ -230,6 +262,17 @@ CANVASES_OF_TASKS: dict[str, Callable[[], Signature]] = {
     "group of chains": lambda: group(u.si() | t.s(), u.si() | t.s(), u.si() | t.s()),
     "failing": lambda: boom.si(),
     "failing chord": lambda: chord([u.si(), boom.si()], t.s()),
+    "chord, then steps": lambda: chain(chord([u.si(), u.si()], t.s()), t.s(), u.s()),
+    "chord, then a failing step": lambda: chain(chord([u.si(), u.si()], t.s()), boom.s()),
+    "itself, by a chord and a step": lambda: chain(chord([u.si()], t.s()), replaced.si(which="chord, then steps")),
+    "itself by a task, behind a chord": lambda: chain(chord([u.si()], t.s()), replaced.si(which="task")),
+    "expired": lambda: given(u.si(), expires=-1),
+    "unknown": lambda: signature("tests.workflows.nobody"),
+    "two groups": lambda: chain(group(u.si(), u.si()), group(t.s(), t.s())),
+    "failing, told": lambda: boom.si().on_error(eb1.s()),
+    "failing, told inline": lambda: boom.si().on_error(eb3.s()),
+    "with a callback": lambda: linked(u.si(), t.s()),
+    "one that calls": lambda: calls.si(),
     "again": lambda: replaced.si(which="task"),
     "deep": lambda: chord([replaced.si(which="chord"), u.si()], t.s()),
 }

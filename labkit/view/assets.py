@@ -12,8 +12,8 @@ from labkit.theme import THEMES
 
 #: In this order: each uses those before it.
 SCRIPTS: Final = (
-    *("lives", "fold", "meaning", "player", "drawing", "sheet", "timeline", "queue"),
-    *("bar", "panel", "speech", "kernel", "saved", "pace", "view", "entry"),
+    *("lives", "facts", "fold", "meaning", "player", "drawing", "sheet", "timeline", "queue"),
+    *("bar", "panel", "speech", "kernel", "saved", "pace", "observe", "view", "entry"),
 )
 _HERE: Final = Path(__file__).parent
 _IMPORT: Final = re.compile(r'^import [^;]*? from "\./\w+\.js";\n', re.MULTILINE)
@@ -23,14 +23,24 @@ _EXPORT: Final = re.compile(r"^export (?=class |function |const )", re.MULTILINE
 @cache
 def script() -> str:
     """All scripts as one, with nothing exported: what uses it says so after it."""
-    texts = [(_HERE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return _joined(SCRIPTS)
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    texts = [(_HERE / f"{name}.js").read_text(encoding="utf-8") for name in names]
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", text)) for text in texts)
 
 
 @cache
 def module() -> str:
     """The script as the module that anywidget loads."""
-    return f"{script()}\nexport default {{ render }};\n"
+    return f"{script()}\nexport default {{ initialize, render }};\n"
+
+
+@cache
+def keeper() -> str:
+    """The part of it that has a picture saved in place of another widget, as a module."""
+    return f"{_joined(('saved',))}\nexport default {{ initialize: keepPicture }};\n"
 
 
 @cache

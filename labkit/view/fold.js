@@ -32,55 +32,6 @@ function byRun(life) {
   return runs.sort((one, other) => one.run - other.run).map(({ fact }) => fact);
 }
 
-/** The facts of one workflow in the order of their times, and where each stands in it. */
-export class Facts {
-  constructor() {
-    this.arrived = [];
-    this.sorted = [];
-    this.of = new Map(); // task -> its facts
-    this.runs = new Map(); // task -> how deep its replacements are nested, sorted
-  }
-
-  get length() {
-    return this.sorted.length;
-  }
-
-  /** Add facts as they arrived; returns the first place in the sorted order that changed. */
-  take(facts) {
-    let changed = this.sorted.length;
-    for (const fact of facts) {
-      fact.n = this.arrived.length;
-      this.arrived.push(fact);
-      let place = this.sorted.length;
-      while (place > 0 && this.sorted[place - 1].at > fact.at) {
-        this.sorted[place] = this.sorted[place - 1];
-        this.sorted[place].place = place;
-        place -= 1;
-      }
-      this.sorted[place] = fact;
-      fact.place = place;
-      changed = Math.min(changed, place);
-      if (fact.task === undefined) continue;
-      if (!this.of.has(fact.task)) this.of.set(fact.task, []);
-      const mine = this.of.get(fact.task);
-      let index = mine.length;
-      while (index > 0 && mine[index - 1].place > fact.place) index -= 1;
-      mine.splice(index, 0, fact);
-      if (fact.kind in LIVES || fact.kind === "published") {
-        const depths = this.runs.get(fact.task) ?? [];
-        const depth = fact.nesting ?? 0;
-        if (!depths.includes(depth)) this.runs.set(fact.task, [...depths, depth].sort((a, b) => a - b));
-      }
-    }
-    return changed;
-  }
-
-  /** Since when it goes on, and until when, in seconds. */
-  get end() {
-    return this.sorted.length ? this.sorted.at(-1).at : 0;
-  }
-}
-
 /** The nodes of a shape after the first facts. `seek` moves; only what the facts between touch is folded again. */
 export class Fold {
   constructor(shape, facts) {
@@ -167,20 +118,22 @@ export class Fold {
     for (const index of [...indices, ...inline]) {
       this.nodes[index] = { ...this.base[index], attempts: [], present: this.nodes[index].present };
     }
-    const facts = [];
-    const unsent = new Set();
+    let facts = [];
+    const out = new Map(); // how often it was tried -> the message that says so last
     for (const fact of this.facts.of.get(task) ?? []) {
       if (fact.place >= this.cursor) break;
+      if (fact.kind === "published") out.set(fact.retries ?? 0, facts.length);
+      if (fact.kind === "unsent" && out.has(fact.retries ?? 0)) facts[out.get(fact.retries ?? 0)] = null;
       facts.push(fact);
-      if (fact.kind === "unsent") unsent.add(fact.retries ?? 0);
     }
+    facts = facts.filter(Boolean);
     const nodeOf = (fact) => {
       const depths = this.facts.runs.get(task) ?? [0];
-      return this.nodes[indices[Math.min(Math.max(0, depths.indexOf(fact.nesting ?? 0)), indices.length - 1)]];
+      return this.nodes[indices[Math.min(Math.max(0, depths.indexOf(fact.depth)), indices.length - 1)]];
     };
     if (indices.length) {
       for (const fact of facts) {
-        if (fact.kind === "published" && !unsent.has(fact.retries ?? 0)) this.send(nodeOf(fact), fact);
+        if (fact.kind === "published") this.send(nodeOf(fact), fact);
       }
       const life = facts.filter((fact) => fact.kind in LIVES);
       for (const fact of byRun(life)) LIVES[fact.kind](nodeOf(fact), fact);
@@ -190,7 +143,7 @@ export class Fold {
       }
       const present = indices.filter((index) => this.nodes[index].present);
       for (const index of present.slice(0, -1)) {
-        if (this.nodes[index].state === "running") continue; // it still sends what comes in its place
+        if (this.nodes[index].state === "running" || !this.replaced.has(index)) continue; // one that runs still sends that
         Object.assign(this.nodes[index], { state: "succeeded", note: "replaced itself", reason: null });
       }
     }
@@ -286,7 +239,7 @@ export class Fold {
     if (sources.some(([, source]) => source.note === "as the backend answers")) return null;
     if ((this.shape.nodes[node.index].born ?? -1) >= 0 && this.stillSending(node.index)) return null;
     const replaced = sources.find(([, source]) => source.note === "replaced itself");
-    if (replaced) return this.replacement(replaced[1]);
+    if (replaced) return this.replacement(node, replaced[1]);
     return `#${sources.at(-1)[1].index + 1} ended without sending it`;
   }
 
@@ -304,10 +257,10 @@ export class Fold {
   }
 
   /** Why what comes after a replaced task will not run, if one of those in its place did not succeed. */
-  replacement(replaced) {
+  replacement(waiting, replaced) {
     const places = new Set(this.replaced.get(replaced.index));
     for (const each of places) for (const more of this.outgoing.get(each) ?? []) places.add(more);
-    const nodes = [...places].map((each) => this.nodes[each]).filter((node) => node?.present);
+    const nodes = [...places].map((each) => this.nodes[each]).filter((node) => node?.present && node !== waiting);
     const bad = nodes.find((node) => FINAL.has(node.state) && node.state !== "succeeded");
     if (bad) return `#${bad.index + 1} ${DID[bad.state]}`;
     return nodes.every((node) => node.state === "succeeded") ? `#${replaced.index + 1} ended without sending it` : null;

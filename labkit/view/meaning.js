@@ -1,4 +1,4 @@
-// What one fact means, in one sentence.
+// Facts, nodes and frames in words.
 
 import { RETURNED, UNTOLD } from "./fold.js";
 
@@ -12,7 +12,7 @@ export function meaning(fact, fold, before = null) {
   if (!fact) return "Nothing has happened yet: this is the plan.";
   const numbers = (fold.byTask.get(fact.task) ?? []).filter((index) => fold.nodes[index].present);
   const depths = fold.facts.runs.get(fact.task) ?? [0];
-  const index = numbers[Math.min(Math.max(0, depths.indexOf(fact.nesting ?? 0)), numbers.length - 1)];
+  const index = numbers[Math.min(Math.max(0, depths.indexOf(fact.depth)), numbers.length - 1)];
   const node = index === undefined ? null : fold.nodes[index];
   const name = node ? `#${index + 1}` : "a task";
   const by = node?.worker ?? fact.worker ?? "kernel";
@@ -135,4 +135,58 @@ export function details(node, told, now) {
   if (node.worker) lines.push(`worker ${node.worker}`);
   if (told.id) lines.push(`id ${told.id}`);
   return lines;
+}
+
+const MANY = ["map", "starmap", "chunks"]; // frames that count calls
+
+/** What each frame counts: its parallel parts, each a list of nodes. The same as `_count` in labkit/stacks.py. */
+export function partsOf(shape) {
+  const first = shape.nodes.length;
+  const inside = (member) => (member < first ? [member] : shape.frames[member - first].members.flatMap(inside));
+  const box = new Map(shape.boxes.flatMap(({ nodes }, place) => nodes.map((node) => [node, place])));
+  const around = new Map(shape.frames.flatMap(({ members }, place) => members.map((each) => [each, first + place])));
+  const depth = (member) => (around.has(member) ? 1 + depth(around.get(member)) : 0);
+  const together = new Map(); // frames whose nodes share their boxes are drawn as one
+  const counted = shape.frames.map(({ kind }, place) => {
+    const boxes = new Set(inside(first + place).map((each) => box.get(each)));
+    const drawn = [depth(first + place), kind, ...[...boxes].sort()].join(" ");
+    together.set(drawn, [...(together.get(drawn) ?? []), ...partsIn(shape, place, inside)]);
+    return drawn;
+  });
+  return counted.map((drawn) => together.get(drawn));
+}
+
+/** A frame inside is in one part, whatever is in it, and so are nodes that follow each other. */
+function partsIn(shape, place, inside) {
+  const frame = shape.nodes.length + place;
+  if (MANY.includes(shape.frames[place].kind)) {
+    return inside(frame).filter((each) => shape.nodes[each].role === "map").map((each) => [each]);
+  }
+  const counted = inside(frame).filter((each) => !["callback", "errback"].includes(shape.nodes[each].role));
+  const root = new Map(counted.map((each) => [each, each]));
+  const find = (each) => {
+    while (root.get(each) !== each) each = root.get(each);
+    return each;
+  };
+  const join = (nodes) => nodes.filter((each) => root.has(each)).forEach((each, _, [one]) => root.set(find(each), find(one)));
+  for (const member of shape.frames[place].members) join(inside(member));
+  for (const [source, target, kind] of shape.edges) {
+    if (kind === "errback" || source === frame || target === frame) continue;
+    const ends = [source, target].map((end) => inside(end).filter((each) => root.has(each)));
+    if (ends[0].length && ends[1].length) join(ends.flat());
+  }
+  const parts = new Map();
+  for (const each of counted) parts.set(find(each), [...(parts.get(find(each)) ?? []), each]);
+  return [...parts.values()];
+}
+
+/** The title of a frame of this kind: how many of its parts succeeded. */
+export function progress(kind, parts, fold) {
+  if (kind === "replaced") return kind;
+  const states = parts.map((part) => new Set(part.map((each) => fold.nodes[each].state)));
+  const done = states.filter((each) => each.size === 1 && each.has("succeeded")).length;
+  const began = states.some((each) => each.size > 1 || !each.has("planned"));
+  const far = began ? `${states.some((each) => each.has("unknown")) ? "?" : done} of ` : "";
+  const calls = MANY.includes(kind) ? (parts.length === 1 ? " call" : " calls") : "";
+  return `${kind} · ${far}${parts.length}${calls}`;
 }

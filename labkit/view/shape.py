@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from labkit.embed import counted, ids_in
+from labkit.facts import deepened
 from labkit.graph import Graph, Node
 from labkit.labels import Labels, slot_name, worker_name
 from labkit.record import Fact
@@ -36,7 +37,7 @@ class Shape:
     def __init__(
         self,
         graph: Graph,
-        facts: Iterable[Fact],
+        facts: Sequence[Fact],
         tasks: Tasks,
         late: Collection[str] = (),
         plan: Graph | None = None,
@@ -108,23 +109,33 @@ def signature(graph: Graph) -> tuple[Any, ...]:
     return tuple((node.key, node.id) for node in graph.nodes.values()), len(graph.edges), len(graph.frames), inline
 
 
-def _depth(fact: Fact) -> int:
-    """How many replacements led to the body that a message carries: in a header's chain it tells itself."""
+def _carried(fact: Mapping[str, Any], deepest: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """The ids that a message tells of, each with how many replacements led to it.
+
+    The body of a header's chain tells its depth itself. A step with the id of the task that sends the message is
+    deeper than that task, whatever it says.
+    """
     options = (fact["chord"].get("options") if isinstance(fact["chord"], dict) else None) or {}
-    return max(int(fact["nesting"]), int(options.get("replaced_task_nesting") or 0))
+    body = max(int(fact["nesting"]), int(options.get("replaced_task_nesting") or 0))
+    bodies = set(ids_in(None, fact["chord"]))
+    for id in {*ids_in(fact["chain"], fact["chord"])} - {fact["id"]}:
+        depth = body if id in bodies else int(fact["nesting"])
+        yield id, max(depth, deepest.get(id, 0) + 1) if id == fact["parent"] else depth
+    yield fact["id"], body if fact["id"] in bodies else int(fact["nesting"])
 
 
-def born(graph: Graph, facts: Iterable[Fact]) -> dict[str, int]:
+def born(graph: Graph, facts: Sequence[Fact]) -> dict[str, int]:
     """With which fact (its place among all) each node that nobody planned came up."""
     first: dict[str, list[tuple[int, int]]] = {}
     inline: dict[str, int] = {}
-    for fact in facts:
+    deepest: dict[str, int] = {}
+    for fact in deepened(facts):
         if fact["kind"] == "published":
-            deep = {id: _depth(fact) for id in ids_in(None, fact["chord"])}
-            for id in {fact["id"], *ids_in(fact["chain"], fact["chord"])}:
-                seen, nesting = first.setdefault(id, []), deep.get(id) or int(fact["nesting"])
-                if not seen or nesting > seen[-1][1]:
-                    seen.append((fact["n"], nesting))
+            for id, depth in _carried(fact, deepest):
+                seen = first.setdefault(id, [])
+                if not seen or depth > seen[-1][1]:
+                    seen.append((fact["n"], depth))
+            deepest[fact["id"]] = max(deepest.get(fact["id"], 0), fact["nesting"])
         elif fact["kind"] == "errback":
             inline.setdefault(fact["id"], fact["n"])
     births: dict[str, int] = {}
@@ -188,4 +199,6 @@ def _published(fact: Mapping[str, Any], shape: Shape, tasks: Tasks) -> dict[str,
         told["parent"] = tasks[fact["parent"]]
     if fact.get("eta"):
         told["later"] = True
+    if fact["nesting"] and fact["parent"] in ids_in(fact["chain"], fact["chord"]):
+        told["heir"] = True
     return told

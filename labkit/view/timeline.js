@@ -3,7 +3,7 @@
 const LANE = 13;
 const INSET = 8; // half of the scrubber's thumb: its middle stands over the cursor's line
 const NAMED = 16; // pixels that a run must be wide to have its number on it
-const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked" };
+const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked", stranded: "lost" };
 
 /** The runs of all tasks, each with its lane. Lanes that `known` names are there from the beginning. */
 export class Runs {
@@ -17,7 +17,7 @@ export class Runs {
     this.lanes = [...this.known];
     this.seen = 0;
     this.workers = new Map();
-    this.open = new Map();
+    this.open = new Map(); // task and depth -> its runs that go on, the oldest first
   }
 
   /** Look at the facts that were not seen yet; from place `changed` on they are others than before. */
@@ -29,16 +29,17 @@ export class Runs {
   }
 
   take(fact) {
+    const open = `${fact.task} ${fact.depth}`;
     if (fact.kind === "received") this.workers.set(fact.task, fact.worker);
     else if (fact.kind === "started") {
       const name = `${this.workers.get(fact.task) ?? fact.worker} ${fact.slot}`.trim();
       if (!this.lanes.includes(name)) this.lanes.push(name);
-      const run = { task: fact.task, nesting: fact.nesting ?? 0, name, lane: this.lanes.indexOf(name), from: fact.at, until: null, end: null };
-      this.open.set(fact.task, run);
+      const run = { task: fact.task, depth: fact.depth, name, lane: this.lanes.indexOf(name), from: fact.at, until: null, end: null };
+      this.open.set(open, [...(this.open.get(open) ?? []), run]);
       this.found.push(run);
     } else if (fact.kind in LOOK) {
-      const run = this.open.get(fact.task);
-      if (run && run.until === null) Object.assign(run, { until: fact.at, end: fact.kind });
+      const run = this.open.get(open)?.shift();
+      if (run) Object.assign(run, { until: fact.at, end: fact.kind });
     }
   }
 

@@ -1,22 +1,26 @@
 // The view: drawing, queue, timeline and sentence on one cursor, with buttons for the lab and for the record.
 
-import { Bar, button, element } from "./bar.js";
+import { Bar, element, zoomer } from "./bar.js";
 import { CROWD, Drawing } from "./drawing.js";
-import { Facts, Fold } from "./fold.js";
+import { Facts } from "./facts.js";
+import { Fold } from "./fold.js";
 import { Kernel } from "./kernel.js";
 import { details, meaning } from "./meaning.js";
+import { observe } from "./observe.js";
 import { Pace } from "./pace.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
 import { Queue } from "./queue.js";
 import { Sheet } from "./sheet.js";
-import { Speech } from "./speech.js";
+import { Notice, Speech } from "./speech.js";
 import { Timeline } from "./timeline.js";
 
 const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const SELDOM = 100; // milliseconds at least between two frames of a crowd that goes on …
 const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
+const GONE = "The kernel is gone, so nothing more will come: this is what it told until then.";
+const STOPPED = "The lab has stopped, so this run will not go on.";
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
 
 export class View {
@@ -24,34 +28,22 @@ export class View {
   constructor(host, record, send = null) {
     this.facts = new Facts();
     this.player = new Player(this.facts, () => this.moved());
-    this.kernel = send && new Kernel(send, (busy) => this.busy(busy));
-    this.over = true;
+    this.kernel = send && new Kernel(send, (busy) => this.busy(busy), () => this.gone());
+    this.done = true;
+    this.ended = null;
     this.lab = null;
     this.why = record.why ?? {};
     this.heard = performance.now();
     this.changed = Infinity;
     this.pace = new Pace(() => this.paint());
+    this.notice = new Notice(() => this.draw());
+    this.closing = new AbortController();
     this.build(host);
     this.timeline.know(record.lanes ?? []);
-    this.showLab(record.lab ?? null);
     this.news({ ...record, from: 0 });
+    this.showLab(record.lab ?? null);
     this.kernel?.ask({ do: "all", have: this.facts.arrived.length, version: this.version });
-    this.observe();
-  }
-
-  /** Sizes and what is in sight are told, never asked for: to ask would lay out the whole page. */
-  observe() {
-    const sizes = new ResizeObserver((told) => this.resized(told));
-    const sight = new IntersectionObserver(([told]) => {
-      this.unseen = !told.isIntersecting;
-      this.draw();
-    });
-    const theme = new MutationObserver(() => this.draw());
-    sizes.observe(this.canvas);
-    sizes.observe(this.timeline.canvas);
-    sight.observe(this.root);
-    theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-    this.observers = [sizes, sight, theme];
+    observe(this);
   }
 
   close() {
@@ -59,10 +51,10 @@ export class View {
     this.pace.close();
     this.player.stop();
     this.kernel?.close();
-    window.removeEventListener("keydown", this.keyed, true);
+    this.closing.abort();
+    this.notice.drop();
     clearTimeout(this.ticking);
     this.speech.close();
-    for (const observer of this.observers) observer.disconnect();
   }
 
   // --- what there is to see ---------------------------------------------------------------------------------
@@ -80,7 +72,7 @@ export class View {
     this.sheetHost = element("div", "sheet");
     const about = element("aside", "panel", "", { "aria-label": "about a task" });
     const stage = element("div", "stage");
-    stage.append(this.canvas, this.sheetHost, about, this.zoomer());
+    stage.append(this.canvas, this.sheetHost, about);
     const side = element("div", "side", "", { role: "group", "aria-label": "messages" });
     this.scrubber = element("input", "scrubber", "", { type: "range", min: "0", step: "any", "aria-label": "moment" });
     const lanes = element("div", "lanes");
@@ -95,32 +87,23 @@ export class View {
     this.panel = new Panel(about, () => this.forget());
     const chosen = (node, from) => this.ask(node, from);
     const opened = (told, from) => {
-      this.sheet.unfold(told, from, this.shape);
+      this.sheet.unfold(told, from);
       if (this.sheet.show(this.fold)) this.draw();
       this.sheet.cells[0].cell.focus({ preventScroll: true });
     };
     this.drawing = new Drawing(this.canvas, { chosen, opened });
+    stage.append(zoomer(this.drawing));
     this.sheet = new Sheet(this.sheetHost, chosen);
     this.queue = new Queue(side, chosen);
     this.timeline = new Timeline(lanes, (run) => this.label(run));
     this.scrubber.addEventListener("input", () => this.player.goTime(Number(this.scrubber.value)));
     this.root.addEventListener("keydown", (event) => this.key(event));
     // Before JupyterLab looks: plain keys are ours while the focus is here, shortcuts such as ctrl-S stay its own.
-    this.keyed = (event) => {
+    const keyed = (event) => {
       const plain = !event.ctrlKey && !event.metaKey && !event.altKey && !(event.shiftKey && event.key === "Enter");
       this.root.toggleAttribute("data-lm-suppress-shortcuts", plain);
     };
-    window.addEventListener("keydown", this.keyed, true);
-  }
-
-  zoomer() {
-    const zoomer = element("div", "zoom", "", { role: "group", "aria-label": "zoom" });
-    zoomer.append(
-      button("", "−", "smaller (-)", () => this.drawing.zoom(1 / 1.3)),
-      button("", "+", "larger (+, or ctrl and wheel)", () => this.drawing.zoom(1.3)),
-      button("", "fit", "the whole drawing (0)", () => this.drawing.fit()),
-    );
-    return zoomer;
+    window.addEventListener("keydown", keyed, { capture: true, signal: this.closing.signal });
   }
 
   // --- what the kernel tells --------------------------------------------------------------------------------
@@ -132,18 +115,16 @@ export class View {
       return;
     }
     const fresh = (news.facts ?? []).slice(had - (news.from ?? had));
-    if (news.over !== undefined) this.over = news.over;
-    if (fresh.length) {
-      this.changed = Math.min(this.changed, this.facts.take(fresh));
-      this.heard = performance.now();
-    }
+    if (news.over !== undefined) this.done = news.over;
+    if (news.age !== undefined) this.heard = performance.now() - 1000 * news.age;
+    if (fresh.length) this.changed = Math.min(this.changed, this.facts.take(fresh));
     this.player.grown();
     if (news.shape) {
       this.shape = news.shape;
       this.version = news.version;
       this.fold = new Fold(this.shape, this.facts);
-      this.sheet.fold();
       this.drawing.lay(this.shape);
+      this.sheet.keep(this.drawing.boxOf(this.sheet.told?.nodes[0]));
     }
     this.draw();
   }
@@ -160,7 +141,7 @@ export class View {
     if (content.lab !== undefined) this.showLab(content.lab);
     if (content.news) this.news(content.news);
     if (content.why) this.explain(content);
-    if (content.answer !== undefined) this.kernel.heard(content);
+    if (content.answer !== undefined) this.kernel?.heard(content);
     const said = content.refused ?? content.said;
     if (said && !content.why) this.say(said);
   }
@@ -168,7 +149,26 @@ export class View {
   showLab(lab) {
     this.lab = lab;
     this.bar.lab(lab);
+    if (lab?.running === false) this.end(STOPPED);
     this.draw();
+  }
+
+  gone() {
+    this.kernel?.close();
+    this.kernel = null;
+    this.busy(false);
+    this.end(GONE);
+  }
+
+  /** Nothing more will come, for this reason: what has come is the record. */
+  end(why) {
+    if (!this.over) this.speech.say(why);
+    this.ended = why;
+    this.draw();
+  }
+
+  get over() {
+    return this.done || this.ended !== null;
   }
 
   busy(busy) {
@@ -179,7 +179,7 @@ export class View {
   }
 
   say(text) {
-    this.said = { text, cursor: this.player.cursor };
+    this.notice.say(text, this.player.cursor);
     this.speech.say(text);
     this.draw();
   }
@@ -192,7 +192,7 @@ export class View {
   }
 
   do(content) {
-    this.said = null;
+    this.notice.drop();
     this.kernel?.ask(content);
   }
 
@@ -223,7 +223,7 @@ export class View {
       Home: () => { this.player.stop(); this.player.go(0); }, End: () => this.player.follow(),
     }[event.key];
     if (event.key === "Escape" && (this.panel.open || this.bar.menu.open)) {
-      if (this.bar.menu.open) this.bar.menu.open = false;
+      if (this.bar.menu.open) this.bar.shut();
       else this.panel.close();
     } else if (event.key === " " && event.target.closest("button, summary, select, input[type=number], [role=button]") === null) this.toggle();
     else if (inMenu || (!this.drawing.moves(event) && !does)) return;
@@ -241,10 +241,14 @@ export class View {
   }
 
   explained(sentences) {
-    const { node } = this.asked;
     this.catchUp();
-    this.panel.show(details(this.fold.nodes[node], this.shape.nodes[node], this.now()), sentences);
+    this.panel.show(this.details(this.now()), sentences);
     this.speech.say(sentences.map(([text]) => text).join(" "));
+  }
+
+  details(now) {
+    const { node } = this.asked;
+    return details(this.fold.nodes[node], this.shape.nodes[node], now);
   }
 
   explain({ why, sentences, refused }) {
@@ -252,7 +256,9 @@ export class View {
   }
 
   forget() {
-    (this.asked?.from ?? this.root).focus?.({ preventScroll: true });
+    const { node, from } = this.asked ?? {};
+    const to = from?.isConnected ? from : this.drawing.boxOf(node)?.group; // it may have been drawn anew
+    (to ?? this.root).focus({ preventScroll: true });
     this.asked = null;
   }
 
@@ -260,7 +266,7 @@ export class View {
 
   /** The cursor has moved. */
   moved() {
-    this.said = null;
+    this.notice.drop();
     this.draw();
   }
 
@@ -297,12 +303,13 @@ export class View {
     this.drawing.show(fold, now);
     const unfolding = this.sheet.show(fold);
     this.queue.show(fold);
+    if (this.panel.open) this.panel.tell(this.details(now));
     this.timeline.show(now, until);
     this.scrubber.max = until;
     this.scrubber.value = now;
-    const sentence = meaning(player.last, fold, this.before());
-    const said = this.said?.cursor === player.cursor ? this.said.text : this.said && this.isLive ? this.said.text : null;
-    this.sentence.textContent = this.waiting ? BUSY : said ?? sentence;
+    const unfinished = !this.done && player.following && this.ended;
+    const sentence = unfinished || meaning(player.last, fold, this.before());
+    this.sentence.textContent = this.waiting ? BUSY : this.notice.at(player.cursor, this.isLive) ?? sentence;
     this.scrubber.setAttribute("aria-valuetext", `${player.cursor} of ${facts.length}: ${sentence}`);
     this.speech.follow(player.cursor, () => meaning(player.last, this.fold));
     this.bar.paint({
@@ -330,15 +337,7 @@ export class View {
   label(run) {
     const numbers = this.fold.byTask.get(run.task) ?? [];
     const depths = this.facts.runs.get(run.task) ?? [0];
-    const index = numbers[Math.min(Math.max(0, depths.indexOf(run.nesting)), numbers.length - 1)];
+    const index = numbers[Math.min(Math.max(0, depths.indexOf(run.depth)), numbers.length - 1)];
     return index === undefined ? "" : `#${index + 1}`;
-  }
-
-  resized(told) {
-    for (const { target, contentRect } of told) {
-      if (target === this.canvas) this.drawing.resize(contentRect);
-      else this.timeline.width = contentRect.width;
-    }
-    this.draw();
   }
 }
