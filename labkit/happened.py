@@ -184,10 +184,13 @@ def _retried(node: Node, fact: Mapping[str, Any]) -> None:
 def _ended(node: Node, fact: Mapping[str, Any]) -> None:
     _stop(node, fact)
     node.state = "rejected"
-    said = "Ignore" if fact["state"] == "IGNORED" else "Reject"
-    node.reason = f"raised {said}, so it ended without a result"
+    node.reason = f"raised {_RAISED[fact['state']]}, so it ended without a result"
     if fact.get("requeued"):
         node.state, node.reason, node.note = "sent", None, "rejected, and back in the queue"
+
+
+#: What a body raised that ended so.
+_RAISED: Final = {"IGNORED": "Ignore", "REJECTED": "Reject", "RETRY": "Retry by hand, which sends nothing"}
 
 
 def _revoked(node: Node, fact: Mapping[str, Any]) -> None:

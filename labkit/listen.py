@@ -211,6 +211,8 @@ class Listener:
             recording.deferred.add(id)
         recording.opened(id)
         self._local.announced = fact
+        if fact["retries"]:
+            self._local.again = (id, fact["retries"] - 1)
 
     def _published(self, **_: Any) -> None:
         self._local.announced = None
@@ -248,7 +250,8 @@ class Listener:
     def _failed(self, task_id: str, exception: BaseException, sender: Any = None, **_: Any) -> None:
         if sender.request.is_eager:
             return
-        note = RETURNED if self._broken_in() else None
+        again = self._sent_again(task_id)  # then it was ``on_retry`` that raised
+        note = RETURNED if self._broken_in() and not again else None
         self._local.broken = self._local.began = None
         self.recording_of(task_id).add("failed", task_id, **self._which(), error=error_text(exception), note=note)
 
@@ -258,6 +261,10 @@ class Listener:
 
     def _broken_in(self) -> Any:
         return getattr(self._local, "broken", None)
+
+    def _sent_again(self, id: str) -> bool:
+        """Whether the run that this thread is busy with has sent its own next try."""
+        return getattr(self._local, "again", None) == (id, self._which()["retries"])
 
     def _which(self) -> dict[str, int]:
         """Which run of its id this thread is busy with."""
@@ -271,7 +278,11 @@ class Listener:
         error = error_text(why) if isinstance(why, BaseException) else str(why)
         delay = _delay(getattr(reason, "when", None))
         self._local.began = None
-        self.recording_of(request.id).add("retried", request.id, **self._which(), error=error, delay=delay)
+        told = self.recording_of(request.id)
+        if self._sent_again(request.id):
+            told.add("retried", request.id, **self._which(), error=error, delay=delay)
+        else:
+            told.add("ended", request.id, **self._which(), state="RETRY", requeued=False)
 
     def _ended(self, task_id: str, state: str, retval: Any = None, sender: Any = None, **_: Any) -> None:
         self.unsent()

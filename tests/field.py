@@ -13,12 +13,14 @@ from tests.workflows import (
     app,
     boom,
     calls,
+    careless,
     cut,
     eb1,
     eb3,
     eb3_sends,
     flaky,
     given,
+    gives_up,
     hopeless,
     ignoring,
     joining,
@@ -204,6 +206,10 @@ FIELD: Final[dict[str, Build]] = {
     # --- in the place of a task
     **{f"{name}: {what}": partial(build, what) for what in PUT for name, build in AROUND.items()},
     "a replacement that is swallowed": lambda: t.s() | swallows.s() | u.s(),
+    # --- tried again, or not
+    "Retry without self.retry": lambda: t.s() | gives_up.s() | u.s(),
+    "Retry without self.retry, in a header": lambda: chord([gives_up.s(), t.s()], u.s()),
+    "an on_retry that fails": lambda: t.s() | careless.s() | u.s(),
     # --- called in a body
     "called in a body": lambda: t.s() | calls.s() | u.s(),
     "called in a body that was tried again": lambda: t.s() | calls.s(tries=2) | u.s(),

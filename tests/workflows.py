@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery, chain, chord, group, signature
 from celery.canvas import Signature, _chain
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 from celery.result import allow_join_result
 
 app = Celery("flow")
@@ -195,6 +195,30 @@ def swallows(self: Any, *args: Any) -> dict[str, Any]:
     note(self)
     with suppress(Exception):
         self.replace(u.si())
+    return made(self, args)
+
+
+@app.task(bind=True)
+def gives_up(self: Any, *args: Any) -> None:
+    """Raise what `self.retry` raises, without it."""
+    note(self)
+    raise Retry("later")
+
+
+class Careless(app.Task):  # type: ignore[name-defined]
+    """A base class whose on_retry fails."""
+
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Fail."""
+        raise RuntimeError("careless")
+
+
+@app.task(bind=True, base=Careless)
+def careless(self: Any, *args: Any) -> dict[str, Any]:
+    """Be tried again, though that fails."""
+    note(self)
+    if not self.request.retries:
+        raise self.retry(exc=KeyError("temporary"), countdown=0)
     return made(self, args)
 
 

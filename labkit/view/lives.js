@@ -2,6 +2,9 @@
 
 const AGAIN = "it was delivered once more before this run had ended";
 
+// What a body raised that ended so.
+const RAISED = { IGNORED: "Ignore", REJECTED: "Reject", RETRY: "Retry by hand, which sends nothing" };
+
 function stop(node, fact, why = null) {
   node.finished = fact.at;
   const last = node.attempts.at(-1);
@@ -50,7 +53,7 @@ export const LIVES = {
   ended(node, fact) {
     stop(node, fact);
     node.state = "rejected";
-    node.reason = `raised ${fact.state === "IGNORED" ? "Ignore" : "Reject"}, so it ended without a result`;
+    node.reason = `raised ${RAISED[fact.state]}, so it ended without a result`;
     if (fact.requeued) Object.assign(node, { state: "sent", reason: null, note: "rejected, and back in the queue" });
   },
   revoked(node, fact) {
