@@ -18,6 +18,8 @@ _OUTCOME_SIZE: Final = 11
 #: An outcome that is longer than this goes on two lines.
 _LINE: Final = 38
 _NAMED: Final = ("callback", "errback", "spawned", "replaced")
+#: So many callbacks or errbacks of one box all have the word at their line.
+_FEW: Final = 4
 _DECIDED: Final = ("spawned", "replaced")
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 
@@ -231,14 +233,19 @@ class _Dot:
         picture.edge(self.names[line.source], self.names[line.target], **attributes)
 
     def middles(self) -> set[Line]:
-        """The lines that say what they are: of several alike from one box, or into one, that in the middle."""
+        """The lines that say what they are: of many alike from one box, or several into one, that in the middle."""
         middles = {line for line in self.layers.lines if line.edge.kind in _NAMED}
         for end in ("source", "target"):
             alike: dict[tuple[str, str], list[Line]] = {}
             for line in self.layers.lines:
                 if line in middles:
                     alike.setdefault((line.edge.kind, getattr(line, end)), []).append(line)
-            middles = {lines[len(lines) // 2] for lines in alike.values()}
+            few = {"callback": _FEW, "errback": _FEW}  # a line without a word looks like that to a next step
+            middles = {
+                line
+                for (kind, _), lines in alike.items()
+                for line in (lines if end == "source" and len(lines) <= few.get(kind, 1) else [lines[len(lines) // 2]])
+            }
         return middles
 
     def states(self, key: str) -> set[State]:

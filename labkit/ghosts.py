@@ -112,7 +112,8 @@ def _errback_not_called(graph: Graph, sources: list[Node]) -> str | None:
         return None
     failed = [source for source in sources if source.state == "failed"]
     if not failed:
-        return "none of its tasks failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} did not fail"
+        did = DID["never ran"] if sources[0].state == "never ran" else "did not fail"
+        return "none of its tasks failed" if len(sources) > 1 else f"{graph.number(sources[0].key)} {did}"
     could = "could not send" if failed[0].note == UNTOLD else "did not call"
     return f"{graph.number(failed[0].key)} failed, but Celery {could} it"
 

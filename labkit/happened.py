@@ -194,7 +194,9 @@ _RAISED: Final = {"IGNORED": "Ignore", "REJECTED": "Reject", "RETRY": "Retry by 
 
 
 def _revoked(node: Node, fact: Mapping[str, Any]) -> None:
-    node.state, node.finished, node.reason = "revoked", fact["at"], fact["why"]
+    again = f"before run {len(node.attempts) + 1}" if node.attempts else "before it was run"
+    node.state, node.finished = "revoked", fact["at"]
+    node.reason = fact["why"].replace("before it was run", again)
 
 
 def _unregistered(node: Node, fact: Mapping[str, Any]) -> None:

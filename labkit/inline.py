@@ -28,6 +28,14 @@ def safe(function: Callable[..., Any]) -> Callable[..., None]:
     return call
 
 
+def of_errback(error: BaseException) -> bool:
+    """Whether an error was raised while Celery called or sent the errbacks of a task that had failed."""
+    place = error.__traceback__
+    while place is not None and place.tb_frame.f_code.co_name != "_call_task_errbacks":
+        place = place.tb_next
+    return place is not None
+
+
 def error_text(exception: BaseException | Any) -> str:
     """``ValueError: boom``, bounded."""
     try:

@@ -117,6 +117,15 @@ class _Repr(reprlib.Repr):
 _FIRST: Final = {RETURNED: "returned, then ", UNTOLD: "not reported: "}
 
 
+def _brief(error: str) -> str:
+    """An error without a word that tells nothing, so that the numbers in it are not cut out.
+
+    >>> _brief("TypeError: noarg() takes 0 positional arguments but 1 was given")
+    'TypeError: noarg() takes 0 arguments but 1 was given'
+    """
+    return error.replace(" positional argument", " argument")
+
+
 class Labels:
     """All the words that a drawing of ``graph`` needs, the same in SVG and in text.
 
@@ -164,7 +173,7 @@ class Labels:
             parts = [] if node.value is None else [self.literal(node.value, limit)]
         elif node.state == "failed":
             first = _FIRST.get(node.note or "", "")
-            parts = [self.plain(f"{first}{node.error or 'failed'}", limit + len(first))]
+            parts = [self.plain(f"{first}{_brief(node.error or 'failed')}", limit + len(first))]
         else:
             why = node.reason or (node.error if node.state not in ("sent", "received", "running") else None)
             if node.state == "retrying" and node.attempts:

@@ -15,7 +15,7 @@ from celery.worker.request import Request
 
 from labkit.embed import first_id, ids_in
 from labkit.graph import RETURNED, UNTOLD
-from labkit.inline import Watched, error_text, safe
+from labkit.inline import Watched, error_text, of_errback, safe
 from labkit.origin import in_body
 from labkit.record import Recording, arguments, snapshot
 
@@ -132,7 +132,8 @@ class Listener:
         broken = self._broken_in()
         if broken and broken[0] == id:
             # Celery failed to tell of the failure: an errback that could not be sent, for one.
-            self.recording_of(id).add("failed", id, **self._which(), error=error_text(broken[1]), note=UNTOLD)
+            note = UNTOLD if of_errback(broken[1]) else RETURNED
+            self.recording_of(id).add("failed", id, **self._which(), error=error_text(broken[1]), note=note)
         elif getattr(self._local, "began", None) == id:
             why = "its body left by SystemExit, or was stopped with the lab: Celery stores nothing"
             self.recording_of(id).add("lost", id, **self._which(), why=why)
@@ -256,7 +257,7 @@ class Listener:
         self.recording_of(task_id).add("failed", task_id, **self._which(), error=error_text(exception), note=note)
 
     def _broken(self, task_id: str, exception: BaseException, sender: Any = None, **_: Any) -> None:
-        if not sender.request.is_eager:
+        if not sender.request.is_eager and (self._broken_in() or ("", None))[0] != task_id:  # the first tells what was
             self._local.broken = (task_id, exception)
 
     def _broken_in(self) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import html
 import importlib
 import json
 import random
@@ -12,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,32 +23,15 @@ from labkit.graph import Graph
 from labkit.lab import Lab, current
 from labkit.plan import plan
 from labkit.run import Run
+from labkit.verdict import NO_ANSWER, Refused, Verdict
 
 #: No check lasts longer, in seconds, whatever the answer does.
 LIMIT: Final = 5.0
-NO_ANSWER: Final = "there is no answer yet"
 YOUR_OWN: Final = ("your own code in place of ...",)
 INSTEAD: Final = "what .s(…) or chain(…) gives, without .delay() or brackets behind it"
 
 #: Where a learner's progress is kept: in the folder of the notebooks that are worked on.
 PROGRESS: Final = ".labkit-progress.json"
-
-
-class Refused(Exception):
-    """An answer lacks a property: which, what was expected of it, and what happened instead."""
-
-    def __init__(
-        self,
-        what: str,
-        expected: str = "",
-        happened: str = "",
-        wanted: Graph | None = None,
-        got: Graph | None = None,
-        read: Graph | None = None,
-    ) -> None:
-        super().__init__(what)
-        self.what, self.expected, self.happened = what, expected, happened
-        self.wanted, self.got, self.read = wanted, got, read
 
 
 class _Late(BaseException):
@@ -69,6 +51,7 @@ class Exercise:
 _exercises: dict[str, Exercise] = {}
 _hinted: Counter[str] = Counter()
 _refused: Counter[str] = Counter()
+_random: Final = random.Random()
 
 #: With this refusal of an exercise, or once its last hint was given, the picture of what is wanted comes too.
 _SHOWN: Final = 3
@@ -90,7 +73,13 @@ class Trial:
 
     lab: Lab
     until: float
-    random: random.Random = field(default_factory=random.Random)
+    fresh: bool = False
+
+    @property
+    def random(self) -> random.Random:
+        """Where fresh inputs come from."""
+        self.fresh = True
+        return _random
 
     @property
     def left(self) -> float:
@@ -211,43 +200,6 @@ class Trial:
         return [node.task.rpartition(".")[2] for node in run.graph.nodes.values() if node.state == state]
 
 
-@dataclass
-class Verdict:
-    """What a check says. True if the answer was accepted."""
-
-    id: str
-    accepted: bool
-    what: str = ""
-    expected: str = ""
-    happened: str = ""
-    wanted: Graph | None = None
-    got: Graph | None = None
-    read: Graph | None = None
-    revealed: bool = False
-
-    def __bool__(self) -> bool:
-        return self.accepted
-
-    def __repr__(self) -> str:
-        if self.accepted:
-            return f"✓ {self.id} accepted" + (" (the solution)" if self.revealed else "")
-        lines = [f"✗ {self.id} {'not yet' if self.what == NO_ANSWER else 'does not hold yet'}: {self.what}"]
-        lines += [f"  expected  {self.expected}"] if self.expected else []
-        lines += [f"  happened  {self.happened}"] if self.happened else []
-        return "\n".join([*lines, f'  For a hint: labkit.hint("{self.id}")'])
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        bundle = {"text/plain": repr(self)}
-        titled = {"wanted": self.wanted, "yours": self.got, "the run it was asked about": self.read}
-        pictures = [(title, graph) for title, graph in titled.items() if graph]
-        if pictures:
-            from labkit.draw import Drawing  # Graphviz loads when first used
-
-            shown = "".join(f"<p>{title}</p>{Drawing(graph).svg}" for title, graph in pictures)
-            bundle["text/html"] = f"<pre>{html.escape(repr(self))}</pre>{shown}"
-        return bundle
-
-
 def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
     """Check the answer to an exercise, such as ``"07.2"``, by what it does on fresh inputs; takes 5 seconds at most.
 
@@ -267,7 +219,8 @@ def check(id: str, answer: Any, *, reveal: bool = False) -> Verdict:
         # The picture of what is wanted can be half the answer.
         _refused[id] += 1
         again = _refused[id] >= _SHOWN or bool(found.hints and _hinted[id] >= len(found.hints))
-        return Verdict(id, False, no.what, no.expected, no.happened, no.wanted if again else None, no.got, no.read)
+        fresh = trial.fresh and found.title == "put in order"
+        return Verdict.refused(id, no, wanted=again, fresh=fresh)
     except Exception as error:  # an answer of a shape that the check did not think of: no right one
         return Verdict(
             id, False, "the answer has the shape that is asked for", happened=f"{type(error).__name__}: {error}"

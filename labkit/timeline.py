@@ -234,14 +234,7 @@ def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
         )
     axes.set_xlim(0, end * 1.02)
     if len(bars) <= _NUMBERED:
-        for bar in bars:
-            number = graph.number(bar.node.key)
-            # Some 90 digits of this size are as wide as the axes.
-            if (bar.finished - bar.started) / end > len(number) / 90:
-                colour = theme.looks[_state(bar)].text
-                middle = (bar.started + bar.finished) / 2
-                paper = {"facecolor": theme.looks[_state(bar)].fill, "edgecolor": "none", "pad": 0.8}
-                axes.text(middle, bar.lane + 0.03, number, ha="center", va="center", size=8, color=colour, bbox=paper)
+        _number(axes, graph, bars, end)
     shown = [Patch(facecolor=theme.looks["sent"].border, alpha=0.35, label="waiting")]
     shown += [
         Patch(facecolor=theme.looks[state].fill, edgecolor=theme.looks[state].border, label=state) for state in states
@@ -255,6 +248,23 @@ def _draw(axes: Axes, graph: Graph, bars: list[Bar]) -> None:
         frameon=False,
         labelcolor=theme.title,
     )
+
+
+def _number(axes: Axes, graph: Graph, bars: list[Bar], end: float) -> None:
+    """Each bar's number: on it, or beside it where it is too narrow and nothing else stands there."""
+    looks = THEMES["light"].looks
+    for bar in bars:
+        number, look = graph.number(bar.node.key), looks[_state(bar)]
+        wide = len(number) / 90 * end  # some 90 digits of this size are as wide as the axes
+        if bar.finished - bar.started > wide:
+            middle = (bar.started + bar.finished) / 2
+            paper = {"facecolor": look.fill, "edgecolor": "none", "pad": 0.8}
+            axes.text(middle, bar.lane + 0.03, number, ha="center", va="center", size=8, color=look.text, bbox=paper)
+            continue
+        beside = (bar.finished + end / 200, bar.finished + 1.4 * wide)
+        others = ((each.sent, each.finished) for each in bars if each.lane == bar.lane and each is not bar)
+        if not any(sent < beside[1] and beside[0] < finished for sent, finished in others):
+            axes.text(beside[0], bar.lane + 0.03, number, ha="left", va="center", size=8, color=look.border)
 
 
 def _state(bar: Bar) -> str:

@@ -117,7 +117,7 @@ def test_a_wrong_value_tells_input_expectation_and_what_happened(lab: labkit.Lab
     verdict = labkit.check("97.1", lambda n: add.s(n, n + 1))
     assert not verdict
     first, expected, happened, hint = repr(verdict).splitlines()
-    n = int(first.removeprefix("✗ 97.1 does not hold yet: the value is right for n="))
+    n = int(first.removeprefix("✗ 97.1 not yet. This must hold: the value is right for n="))
     assert (expected, happened) == (f"  expected  {2 * n}", f"  happened  {2 * n + 1}")
     assert hint == '  For a hint: labkit.hint("97.1")'
     assert done() is None

@@ -11,8 +11,9 @@ from celery.canvas import Signature
 
 from labkit.exercises.slips import NOT_JSON, differences
 from labkit.graph import Graph, Node
-from labkit.practice import Refused, Trial
+from labkit.practice import Trial
 from labkit.run import Run
+from labkit.verdict import Refused
 
 
 def task(name: str, *args: Any, **kwargs: Any) -> Signature:

@@ -270,7 +270,8 @@ export class Fold {
     if (sources.some((source) => !FINAL.has(source.state))) return null;
     const failed = sources.find((source) => source.state === "failed");
     if (failed) return `#${failed.index + 1} failed, but Celery ${failed.note === UNTOLD ? "could not send" : "did not call"} it`;
-    return sources.length > 1 ? "none of its tasks failed" : `#${sources[0].index + 1} did not fail`;
+    const did = sources[0].state === "never ran" ? DID["never ran"] : "did not fail";
+    return sources.length > 1 ? "none of its tasks failed" : `#${sources[0].index + 1} ${did}`;
   }
 
   // The items of a map share the fate of its one message.

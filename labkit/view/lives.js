@@ -57,7 +57,9 @@ export const LIVES = {
     if (fact.requeued) Object.assign(node, { state: "sent", reason: null, note: "rejected, and back in the queue" });
   },
   revoked(node, fact) {
-    Object.assign(node, { state: "revoked", finished: fact.at, reason: fact.why ?? null });
+    const again = node.attempts.length ? `before run ${node.attempts.length + 1}` : "before it was run";
+    const reason = fact.why?.replace("before it was run", again) ?? null;
+    Object.assign(node, { state: "revoked", finished: fact.at, reason });
   },
   unregistered(node, fact) {
     Object.assign(node, { state: "failed", finished: fact.at, note: "no worker knows this task" });

@@ -98,12 +98,17 @@ export function duration(seconds) {
 // What is said, in front of the error, of a task that failed beside its body.
 const FIRST = { [RETURNED]: "returned, then ", [UNTOLD]: "not reported: " };
 
+/** An error without a word that tells nothing: the same as in labkit/labels.py. */
+function brief(error) {
+  return error.replaceAll(" positional argument", " argument");
+}
+
 /** What came of a node, in a few words: its value, its error, or why it never ran. */
 export function outcome(node, plan = "") {
   const parts = [];
   if (node.state === "planned") parts.push(plan);
   else if (node.state === "succeeded") parts.push(node.value ?? "");
-  else if (node.state === "failed") parts.push(`${FIRST[node.note] ?? ""}${node.error ?? "failed"}`);
+  else if (node.state === "failed") parts.push(`${FIRST[node.note] ?? ""}${brief(node.error ?? "failed")}`);
   else {
     let why = node.reason;
     if (!why && !["sent", "received", "running"].includes(node.state)) why = node.error;
@@ -115,13 +120,12 @@ export function outcome(node, plan = "") {
   return parts.filter(Boolean).join(" ");
 }
 
-/** How long a node waited and ran. `now` ends what has not ended. */
+/** How long a node waited and ran, all its runs taken together. `now` ends what has not ended. */
 export function times(node, now) {
   if (node.sent === null && node.started === null) return "";
-  const began = node.started ?? now;
-  const waited = node.sent === null ? "" : `waited ${duration(Math.max(0, began - node.sent))}`;
-  if (node.started === null) return waited;
   const ran = node.attempts.reduce((sum, each) => sum + (each.seconds ?? Math.max(0, now - each.at)), 0);
+  const waited = node.sent === null ? "" : `waited ${duration(Math.max(0, (node.finished ?? now) - node.sent - ran))}`;
+  if (node.started === null) return waited;
   return `${waited}${waited ? " · " : ""}ran ${duration(ran)}`;
 }
 
@@ -162,7 +166,11 @@ function partsIn(shape, place, inside) {
   if (MANY.includes(shape.frames[place].kind)) {
     return inside(frame).filter((each) => shape.nodes[each].role === "map").map((each) => [each]);
   }
-  const counted = inside(frame).filter((each) => !["callback", "errback"].includes(shape.nodes[each].role));
+  const links = ["callback", "errback"];
+  const here = new Set(inside(frame));
+  const hang = ([source, target, kind]) => links.includes(kind) && [source, target].every((end) => inside(end).some((each) => here.has(each)));
+  const all = !shape.edges.some(hang); // a group that is a callback itself counts its tasks
+  const counted = [...here].filter((each) => all || !links.includes(shape.nodes[each].role));
   const root = new Map(counted.map((each) => [each, each]));
   const find = (each) => {
     while (root.get(each) !== each) each = root.get(each);
