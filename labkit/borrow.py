@@ -10,7 +10,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state
+from celery.local import Proxy
 from kombu import pools
+
+from labkit.errors import LabError
 
 #: Variables that beat every setting of the program (celery/app/utils.py: Settings).
 _VARIABLES: Final = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
@@ -20,6 +23,18 @@ _OF_WORKERS: Final = ("include",)
 
 #: What an app keeps that knows its broker: made anew while it is on loan.
 _CACHED: Final = ("amqp", "control", "events")
+
+
+def real(app: Any) -> Celery | None:
+    """The app behind ``app``, which may be a proxy (``celery.current_app``) or ``None``.
+
+    Raises ``LabError`` if it is no app.
+    """
+    while isinstance(app, Proxy):
+        app = app._get_current_object()
+    if app is None or isinstance(app, Celery):
+        return app
+    raise LabError(f"this is of type {type(app).__name__}, not a Celery app. Give labkit.start(…) the app itself.")
 
 
 class Loan:

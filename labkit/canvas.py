@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
+from operator import is_
+from typing import Any, Final, SupportsIndex
 
 from celery.app.task import Task
 from celery.canvas import Signature, _chain, _chord, group, xmap, xstarmap
@@ -22,11 +25,18 @@ SHOWN_OPTIONS: Final = (
     "routing_key",
     "priority",
     "ignore_result",
+    "serializer",
     "time_limit",
     "soft_time_limit",
 )
 
-_BUILT_IN: Final = {"celery.map": "map", "celery.starmap": "starmap", "celery.chunks": "chunks"}
+#: Built-in tasks that call another task with each of their items, by the construct that they are.
+BUILT_IN: Final = {"celery.map": "map", "celery.starmap": "starmap", "celery.chunks": "chunks"}
+
+#: What an argument can hold that may be changed after it was given.
+_CHANGING: Final = frozenset({list, dict, OrderedDict, defaultdict, set, tuple})
+#: How deep lists and dicts in each other are copied.
+_DEEP: Final = 100
 
 
 def kind(signature: Signature) -> str:
@@ -35,8 +45,8 @@ def kind(signature: Signature) -> str:
         if isinstance(signature, cls):
             return name
     # A clone of map, starmap or chunks is a plain Signature of a built-in task.
-    if signature.task in _BUILT_IN and "it" in (signature.kwargs or ()):
-        return _BUILT_IN[signature.task]
+    if signature.task in BUILT_IN and "it" in (signature.kwargs or ()):
+        return BUILT_IN[signature.task]
     return "task"
 
 
@@ -85,36 +95,103 @@ def as_signature(thing: Any, place: str = "this") -> Signature:
     )
 
 
+def copied(value: Any, seen: dict[int, Any] | None = None, depth: int = 0) -> Any:
+    """``value`` with the lists, dicts and sets in it copied, down to a depth of 100; any other object is shared.
+
+    What is in it twice, or in itself, is so in the copy (``seen``: what was copied already, by identity).
+
+    >>> given = [1, {"a": [2]}]
+    >>> kept = copied(given)
+    >>> given[1]["a"].append(3)
+    >>> kept
+    [1, {'a': [2]}]
+    """
+    which = type(value)
+    if which not in _CHANGING or depth > _DEEP:
+        return value
+    seen = {} if seen is None else seen
+    if id(value) in seen:
+        return seen[id(value)]
+    if which is tuple:
+        items = [copied(item, seen, depth + 1) for item in value]
+        seen[id(value)] = value if all(map(is_, items, value)) else tuple(items)
+        return seen[id(value)]
+    fresh = seen[id(value)] = value.copy()
+    if which is not set:
+        for place, item in enumerate(fresh) if which is list else [*fresh.items()]:
+            if type(item) in _CHANGING:
+                fresh[place] = copied(item, seen, depth + 1)
+    return fresh
+
+
 def copy(thing: Any, place: str = "this") -> Signature:
-    """A copy at every depth that Celery would send alike: nothing done to it reaches the original.
+    """A copy at every depth that Celery would send alike: nothing done to it reaches the original, nor the other way.
 
     ``Signature.clone`` shares the members of groups, and ``copy.deepcopy`` gives back a bare dict
-    (``celery/canvas.py``, Celery 5.7). Arguments stay shared.
+    (``celery/canvas.py``, Celery 5.7). Arguments are `copied`.
     """
     original = as_signature(thing, place)
     which = kind(original)
     if which == "chord" and original.body is None:
         raise LabError(f"{place} is a chord without a body. Give it one: chord(header, body), or use group(header).")
     if isinstance(original, xmap | xstarmap):
-        return type(original)(
-            original.kwargs["task"], list(original.kwargs["it"]), app=original._app, **original.options
-        )
+        options = _linked(deepcopy(dict(original.options)))
+        return type(original)(original.kwargs["task"], items(original, place), app=original._app, **options)
     fresh = Signature.clone(original)
-    fresh.update(args=tuple(original.args or ()), immutable=bool(original.immutable))
+    _linked(fresh.options)
+    fresh.update(args=copied(tuple(original.args or ())), immutable=bool(original.immutable))
     if which in ("chain", "group"):
         fresh.kwargs["tasks"] = _copies(original.tasks, members(original), which)
     elif which == "chord":
         fresh.kwargs["header"] = _copies(original.tasks, members(original), "header")
         fresh.kwargs["body"] = copy(original.body, "the body of the chord")
-    elif which != "task":
-        fresh.kwargs["it"] = list(original.kwargs["it"])
+    elif which == "task":
+        fresh.kwargs = copied(dict(original.kwargs or {}))
+    else:
+        fresh.kwargs["it"] = items(original, place)
     return fresh
+
+
+def _linked(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with copies of the callbacks and errbacks in them: deepcopy has copied the outermost dict of each."""
+    for name, what in (("link", "a callback"), ("link_error", "an errback")):
+        if options.get(name):
+            options[name] = [copy(each, what) for each in links(options, name)]
+    return options
+
+
+def items(signature: Signature, place: str = "this") -> list[Any]:
+    """The items of a ``map``, ``starmap`` or ``chunks``, `copied`. A generator is read; Celery keeps its items.
+
+    Raises ``LabError`` if they are none, or if ``chunks`` is to make parts of less than one item.
+    """
+    which, given = kind(signature), signature.kwargs["it"]
+    size = signature.kwargs.get("n")
+    if which == "chunks" and not (isinstance(size, SupportsIndex) and int(size) > 0):
+        raise LabError(f"{place} makes chunks of {size!r} items. A chunk has at least one: chunks(items, 10).")
+    try:
+        return list(map(copied, given))
+    except (TypeError, AttributeError) as error:  # Celery wraps what it was given, and finds out when it is read
+        raise LabError(f"{place} is a {which} over what has no items ({error}). Give it a list.") from error
 
 
 def _copies(given: Any, parts: Iterable[Any], where: str) -> Any:
     copies = [copy(part, f"step {n} of the {where}") for n, part in enumerate(parts, 1)]
     # Celery treats a group made from a generator a little differently: leave it one.
     return regen(iter(copies)) if isinstance(given, _regen) else copies
+
+
+def parts(signature: Signature) -> Iterator[Signature]:
+    """A canvas and all signatures in it, at every depth, its callbacks and errbacks too."""
+    waiting: list[Any] = [signature]
+    while waiting:
+        part = as_signature(waiting.pop())
+        yield part
+        which = kind(part)
+        if which in ("chain", "group", "chord"):
+            waiting += members(part)
+            waiting += [part.body] if which == "chord" else []
+        waiting += links(part.options, "link") + links(part.options, "link_error")
 
 
 def apps(signature: Signature) -> set[Any]:

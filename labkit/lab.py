@@ -11,9 +11,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import Celery, _state, signals
+from celery.result import GroupResult
+from celery.utils import uuid
 
 from labkit import canvas
-from labkit.borrow import Loan
+from labkit.borrow import Loan, real
 from labkit.broker import Broker
 from labkit.errors import LabError
 from labkit.faults import Faults
@@ -24,9 +26,10 @@ from labkit.pace import Pace
 from labkit.plan import prepare
 from labkit.queues import Queue, look
 from labkit.record import Recording
+from labkit.redact import Redact, Redaction
 from labkit.remote import MEMORY, choose, own_queue, reach
 from labkit.run import Run
-from labkit.sending import belongs, inspect, refusal
+from labkit.sending import belongs, half_way, inspect, refusal, sent_before
 from labkit.staff import Staff
 from labkit.worker import EmbeddedWorker, queues_of
 from labkit.workers import Workers
@@ -44,14 +47,17 @@ class Lab(Pace):
     """A broker, a worker and a recorder around one Celery app. Made by `start`, ended by `stop`.
 
     ``app`` is the app; ``url`` the broker's; ``slots`` the worker's threads; ``queues`` what the worker serves.
+    ``cut_short`` is the `Run` of the last canvas, if there was one, that Celery refused when a part was sent already.
     """
 
-    def __init__(self, app: Celery, *, slots: int, port: int | None, redact: Any) -> None:
+    def __init__(self, app: Celery, *, slots: int, port: int | None, redact: Redact | None) -> None:
         self.app = app
         self.slots = slots
         self.running = False
         self.broker: Broker | None = None
         self.log: list[str] = []
+        self.cut_short: Run | None = None
+        self.redaction = Redaction(redact)
         self._active: list[Recording] = []
         self.staff = Staff(self)
         self.faults = Faults(self)
@@ -79,7 +85,8 @@ class Lab(Pace):
             self.loan = Loan(app, settings)
             self._stack.append(self.loan.end)
             self.queues = own or queues_of(app)
-            self.listener = Listener(app, redact)
+            self.listener = Listener(app, self.redaction.call)
+            self.listener.apart.redaction = self.redaction
             self.listener.queues = self.queues
             self.listener.connect()
             self._stack.append(self.listener.disconnect)
@@ -130,6 +137,7 @@ class Lab(Pace):
             self.running = False
             if _current is self:
                 _current = None
+            self._tell()
             self.faults.reset()
             self.staff.stop()
             self.gate.drop()
@@ -218,7 +226,8 @@ class Lab(Pace):
         """Send a canvas, as a fresh copy, and return its `Run`.
 
         With ``check=False`` task names that nobody here knows are sent all the same.
-        Raises ``LabError``, before anything is sent, for what cannot be sent.
+        Raises ``LabError``, before anything is sent, for what cannot be sent. What only Celery finds out can come when
+        a part has been sent: the error says so, and ``cut_short`` is the `Run` of that part.
         """
         self.check_worker()
         if self.broker is None and self.url != MEMORY:
@@ -227,8 +236,9 @@ class Lab(Pace):
         if not graph.nodes and canvas.kind(fresh) != "group":
             raise LabError("there is nothing to send: this canvas has no task in it.")
         belongs(fresh, self.app)
-        inspect(graph, self.app, registered=check)
-        recording = Recording(graph)
+        inspect(fresh, graph, self.app, registered=check)
+        self.redaction.plan(graph)
+        recording = Recording(graph, redaction=self.redaction)
         if any(not recording.known.isdisjoint(each.known) for each in self.active()):
             raise LabError(
                 "this signature has a fixed id (freeze(), or task_id=), and a run with that id is not over yet. "
@@ -238,12 +248,18 @@ class Lab(Pace):
         self.listener.own(recording)
         recording.sending()
         try:
-            result = fresh.apply_async()
+            try:
+                result = fresh.apply_async()
+            finally:
+                self.listener.unsent()
+                recording.sent()
         except Exception as error:
-            raise LabError(refusal(error)) from error
-        finally:
-            self.listener.unsent()
-            recording.sent()
+            if sent := sent_before(recording, error):
+                results = [self.app.AsyncResult(id) for id in sent]
+                self.cut_short = Run(self, recording, GroupResult(uuid(), results, app=self.app))
+            else:
+                self._active.remove(recording)
+            raise LabError(refusal(error) + half_way(graph, sent)) from error
         return Run(self, recording, result)
 
 
@@ -257,23 +273,30 @@ def start(
     *,
     slots: int = SLOTS,
     port: int | None = None,
-    redact: Callable[[str, tuple[Any, ...], dict[str, Any]], tuple[Any, Any]] | None = None,
+    redact: Redact | None = None,
 ) -> Lab:
     """Start an embedded broker and worker, or return the lab that runs already.
 
     ``app`` is the app to use: by default the current Celery app (that of ``tasks`` once it is imported), else a new
     one. ``slots`` is the number of threads of the worker, ``port`` a TCP port on 127.0.0.1 for the broker (by default
-    it listens on a private unix socket), ``redact(task, args, kwargs)`` returns the arguments to record. With
-    ``LABKIT_BROKER_URL`` in the environment that broker is used, with ``LABKIT_RESULT_BACKEND`` that backend.
+    it listens on a private unix socket). With ``LABKIT_BROKER_URL`` in the environment that broker is used, with
+    ``LABKIT_RESULT_BACKEND`` that backend.
+
+    ``redact(task, args, kwargs)`` returns the arguments to record: of the calls in a plan (without what is still to
+    come in front) and in messages, of each item of a map, and of a value that a task returned as the one argument.
+    Where it raises, ``***`` is recorded. Texts of errors, and what tasks print and Celery logs, are recorded as they
+    are; broker and backend hold all. Given to a lab that runs already, it is used from now on.
 
     Raises ``LabError``, within 5 seconds, if there is no broker there, the port is taken, or a lab with another app
     or other slots runs already.
     """
     global _current, _own
+    app = real(app)
     with _starting:
         if _current is not None and _current.running:
             if (app is None or app is _current.app) and slots in (SLOTS, _current.slots):
                 _current.check_worker()
+                _current.redaction.redact = redact or _current.redaction.redact
                 return _current
             raise LabError(
                 f"a lab for the app {_current.app.main!r} with {_current.slots} slots runs already. "
@@ -322,6 +345,6 @@ def run(signature: Any, *, check: bool = True) -> Run:
 
     A fresh copy is sent, ``signature`` stays as it is and can be run again. ``check=False`` sends tasks that are not
     registered here all the same.
-    Raises ``LabError`` if no lab runs, or if ``signature`` cannot be sent (nothing is sent then).
+    Raises ``LabError`` if no lab runs, or if ``signature`` cannot be sent: nothing is then, or the error says what was.
     """
     return current().run(signature, check=check)

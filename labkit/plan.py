@@ -324,6 +324,8 @@ def prepare(thing: Any) -> tuple[Signature, Graph]:
     Raises ``LabError`` if ``thing`` is no signature, or a part of it is none.
     """
     alone = isinstance(thing, chunks)
+    if alone:
+        canvas.items(thing)  # raises where Celery would, in words that help
     signature = canvas.copy(thing.group() if alone else thing)
     graph = Planner().whole(signature)
     if alone and graph.outline:

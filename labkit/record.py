@@ -17,6 +17,7 @@ from labkit.embed import ids_in
 from labkit.errors import LabError
 from labkit.graph import Graph
 from labkit.happened import fold
+from labkit.redact import Redaction
 
 if TYPE_CHECKING:
     from labkit.why import Why
@@ -93,12 +94,17 @@ class Recording:
     """The facts of one workflow and the plan they belong to.
 
     ``plan`` is the Graph of what was sent, ``facts`` what happened since, ``dropped`` how many facts came after
-    ``MOST``. Facts may be added from any thread.
+    ``MOST``. Facts may be added from any thread; what ``redaction`` hides is not in them.
     """
 
-    def __init__(self, plan: Graph | None = None, facts: Iterable[Fact] = ()) -> None:
+    def __init__(
+        self, plan: Graph | None = None, facts: Iterable[Fact] = (), redaction: Redaction | None = None
+    ) -> None:
         self.plan = plan or Graph()
         self.facts: list[Fact] = list(facts)
+        self.redaction = redaction or Redaction()
+        #: The tasks of the messages heard of, by id: values are redacted by the name of the task.
+        self._tasks = {fact["id"]: fact["task"] for fact in self.facts if fact["kind"] == "published"}
         self.dropped = 0
         self.known: set[str] = {node.id for node in self.plan.nodes.values() if node.id}
         self.over = threading.Event()
@@ -114,11 +120,28 @@ class Recording:
         self._view: Any = None
 
     def add(self, kind: str, id: str | None, **more: Any) -> Fact:
-        """Note a fact, now (or ``at``, seconds since the epoch). Tells it to the listeners; never raises for them."""
-        return self.take({"kind": kind, "id": id, "at": more.pop("at", None) or time.time(), **more})
+        """Note a fact, now (or ``at``, seconds since the epoch). Tells it to the listeners; never raises for them.
+
+        The arguments of a message are as they are to be recorded: who saw the call itself has redacted them.
+        """
+        return self._note({"kind": kind, "id": id, "at": more.pop("at", None) or time.time(), **more})
 
     def take(self, fact: Fact) -> Fact:
-        """Note a fact that has its time, such as one of another process."""
+        """Note a fact that has its time, such as one of another process, which redacts nothing."""
+        if fact["kind"] == "published" and self.redaction.redact:
+            fact |= arguments(*self.redaction.call(fact["task"], fact["args"], fact["kwargs"]))
+        return self._note(fact)
+
+    def _note(self, fact: Fact) -> Fact:
+        id, hides = fact["id"], self.redaction.redact is not None
+        if fact["kind"] == "published":
+            if hides or id not in self.known:  # what the plan has can no longer change
+                self.redaction.embedded(fact)
+            if hides:
+                self._tasks[id] = fact["task"]
+        elif hides and "value" in fact:
+            task = self._tasks.get(id) or next((node.task for node in self.plan.by_id(id)), None)
+            fact["value"] = snapshot(self.redaction.value(task, fact["value"]))
         fact["n"] = len(self.facts)
         if len(self.facts) < MOST:
             self.facts.append(fact)
@@ -142,6 +165,7 @@ class Recording:
             self.known -= ids
             self.deferred -= ids
             for id in ids:
+                self._tasks.pop(id, None)
                 self._count(id, -self._open.get(id, 0))
         return ids
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from celery.result import AsyncResult, GroupResult, ResultBase
+from celery.result import AsyncResult, EagerResult, ResultBase, ResultSet
 
 from labkit import lab
 from labkit.embed import ids_in
@@ -32,18 +32,22 @@ def graph_of(thing: Any) -> Graph:
     return prepare(thing)[1]
 
 
-def graph_of_result(result: AsyncResult | GroupResult) -> Graph:
+def graph_of_result(result: AsyncResult | ResultSet) -> Graph:
     """What is known of a workflow that was not sent through the lab.
 
     If a lab heard its messages, all of it; else only what the result object and the backend tell: values and states,
-    not the tasks' names or what was cut off. Reads the backend, waits for nothing.
+    not the tasks' names or what was cut off. Reads the backend, waits for nothing. Of a set of results that belong to
+    several runs, and of one that was not sent at all (``apply()``), only what the results tell.
     """
     ids = {each.id for each in _results(result)}
-    if lab.running() is not None:
-        heard = lab.current().listener.recording_of(*ids)
-        facts = heard.facts if heard.known & ids and heard.plan.nodes else _related(heard.facts, ids)
+    listener = lab.current().listener if lab.running() is not None else None
+    heard = [listener.recording_of(id) for id in ids] if listener else []
+    if listener and heard and all(each is heard[0] for each in heard):
+        known, facts = heard[0], heard[0].facts
+        if not (known.known & ids and known.plan.nodes):
+            facts = _related(facts, ids)
         if any(fact["kind"] == "published" for fact in facts):
-            recording = Recording(heard.plan, facts)
+            recording = Recording(known.plan, facts, known.redaction)
             lab.current().staff.ask_backend(recording)
             return recording.graph
     return _told_by_backend(result)
@@ -55,12 +59,14 @@ def why(thing: Any, name: str | None = None) -> Why:
     Without a name, about the task of an ``AsyncResult`` itself. Of a result that nobody listened for, only what the
     broker and the backend know is told. Raises ``LabError`` if there is no such node.
     """
-    if isinstance(thing, AsyncResult):
+    if isinstance(thing, AsyncResult) and not isinstance(thing, EagerResult):
         running = lab.running()
         recording = running.listener.recording_of(thing.id) if running else None
         if recording is None or thing.id not in recording.known:
             return why_result(thing, running)
         return explain(graph_of_result(thing), name or thing.id, running, recording)
+    if name is None and isinstance(thing, EagerResult):
+        name = thing.id
     if name is None:
         raise LabError("which node? Name it by its number: labkit.why(run, '#3').")
     return thing.why(name) if isinstance(thing, Run) else explain(graph_of(thing), name)
@@ -68,14 +74,14 @@ def why(thing: Any, name: str | None = None) -> Why:
 
 def _results(result: ResultBase) -> Iterator[AsyncResult]:
     """All single results that hang together: parents, members, children that are known."""
-    seen: set[str] = set()
+    seen: set[int] = set()
     waiting: list[Any] = [result]
     while waiting:
         each = waiting.pop()
-        if each is None or each.id in seen:
+        if each is None or id(each) in seen:
             continue
-        seen.add(each.id)
-        if isinstance(each, GroupResult):
+        seen.add(id(each))
+        if isinstance(each, ResultSet):
             waiting += each.results
         else:
             yield each
@@ -99,20 +105,18 @@ def _related(facts: list[Fact], ids: set[str]) -> list[Fact]:
 
 
 def _told_by_backend(result: ResultBase) -> Graph:
-    graph = Graph(outline=Outline("messages", ""))
+    graph = Graph(outline=Outline("results", ""))
     _node(graph, result, "0")
-    graph.nodes = dict(sorted(graph.nodes.items(), key=lambda item: item[0], reverse=True))
     return graph
 
 
-def _node(graph: Graph, result: Any, key: str) -> list[str]:
+def _node(graph: Graph, result: Any, key: str, frame: str | None = None) -> list[str]:
     """The nodes of a result, behind those of its parent. Returns the keys of what it ends with."""
     before = _node(graph, result.parent, f"{key}.p") if result.parent is not None else []
-    if isinstance(result, GroupResult):
-        last = [
-            each for place, member in enumerate(result.results) for each in _single(graph, member, f"{key}.{place}")
-        ]
-        graph.frames[key] = Frame(key, "group", tuple(last))
+    if isinstance(result, ResultSet):
+        members = {f"{key}.{place}": member for place, member in enumerate(result.results)}
+        graph.frames[key] = Frame(key, "group", tuple(members), frame)
+        last = [each for place, member in members.items() for each in _node(graph, member, place, key)]
     else:
         last = _single(graph, result, key)
     graph.edges += [Edge(source, target, "order", False) for source in before for target in last]
@@ -120,7 +124,8 @@ def _node(graph: Graph, result: Any, key: str) -> list[str]:
 
 
 def _single(graph: Graph, result: AsyncResult, key: str) -> list[str]:
-    meta = result.backend.get_task_meta(result.id)
+    here = isinstance(result, EagerResult)  # it has no backend: the result itself tells, for certain
+    meta = result._get_task_meta() if here else result.backend.get_task_meta(result.id)
     state, value = meta["status"], meta.get("result")
     node = Node(key, meta.get("name") or "task", result.id, state="unknown", backend_state=state, planned=False)
     if state == "SUCCESS":
@@ -129,10 +134,15 @@ def _single(graph: Graph, result: AsyncResult, key: str) -> list[str]:
         node.state, node.reason = "revoked", str(value)
     elif state == "FAILURE":
         node.error = f"{type(value).__name__}: {value}"
-        node.reason = "Celery answers FAILURE, for a task that failed and for one that never ran because of it"
+        if here:
+            node.state = "failed"
+        else:
+            node.reason = "Celery answers FAILURE, for a task that failed and for one that never ran because of it"
+    elif here:
+        node.reason = f"it was called by apply(), and ended as {state}"
     else:
         node.reason = f"Celery answers {state}, and nobody listened when it was sent"
     graph.nodes[key] = node
     if graph.outline:
-        graph.outline.children.insert(0, Outline("task", key))
+        graph.outline.children.append(Outline("task", key))
     return [key]

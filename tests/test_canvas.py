@@ -1,6 +1,7 @@
 """Signatures as they are: the steps that Celery makes of a chain, and copies that share nothing."""
 
 import json
+from collections import OrderedDict, defaultdict
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from celery.utils.functional import _regen
 
 from labkit import canvas
 from labkit.errors import LabError
+from labkit.plan import prepare
 from tests.workflows import app, t, u
 
 SHAPES: dict[str, tuple[Any, list[str]]] = {
@@ -139,6 +141,79 @@ def test_a_copy_of_a_generator_leaves_it_one() -> None:
     fresh = canvas.copy(original)
     assert isinstance(fresh.tasks, _regen)
     assert len(canvas.members(fresh)) == len(canvas.members(original)) == 3
+
+
+def test_arguments_are_copied_where_they_can_change() -> None:
+    inner: dict[str, Any] = {"a": [1], "s": {1}, "o": OrderedDict(x=[1]), "d": defaultdict(list, x=[1])}
+    bare = object()
+    given: Any = [inner, (1, [2]), (1, 2), bare]
+    kept = canvas.copied(given)
+    assert kept == given
+    assert [type(each) for each in kept[0].values()] == [list, set, OrderedDict, defaultdict]
+    for change in (inner["a"], inner["o"]["x"], inner["d"]["x"], given[1][1], given):
+        change.append("later")
+    inner["s"].add("later")
+    inner["later"] = "later"
+    assert "later" not in str(kept)
+    assert kept[2] is given[2]
+    assert kept[3] is bare
+
+
+def test_a_copy_of_an_argument_has_its_own_loops_and_doubles() -> None:
+    twice: list[Any] = [1]
+    loop: list[Any] = [twice, twice]
+    loop.append(loop)
+    kept = canvas.copied(loop)
+    assert kept[2] is kept is not loop
+    assert kept[0] is kept[1] is not twice
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert canvas.copied(deep) is not deep
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: t.s(data, x=data),
+        lambda data: chain(t.s(), t.s(data)),
+        lambda data: chord([t.s(data)], u.s(x=[data])),
+        lambda data: t.s().on_error(u.s(data)),
+        lambda data: t.map([data, 1]),
+        lambda data: t.map([data]).on_error(u.s(data)),
+        lambda data: chain(t.s(), t.starmap([(data, 1)])),
+        lambda data: t.chunks([(data,)], 1),
+    ],
+)
+def test_what_is_done_to_arguments_does_not_reach_a_copy(make: Any) -> None:
+    data: list[Any] = [1, 2]
+    fresh = canvas.copy(make(data))
+    data.append("later")
+    assert "later" not in json.dumps(fresh)
+
+
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [
+        (t.chunks([1], 0), "makes chunks of 0 items"),
+        (t.chunks([1], -1), "makes chunks of -1 items"),
+        (t.chunks([1], "2"), "makes chunks of '2' items"),
+        (group(t.s(), t.chunks([1], 0)), "step 2 of the group makes chunks of 0 items"),
+        (t.map(5), "a map over what has no items"),
+        (t.starmap(5), "a starmap over what has no items"),
+        (t.chunks(5, 2), "a chunks over what has no items"),
+    ],
+    ids=str,
+)
+def test_items_that_are_none_are_refused_with_advice(signature: Signature, words: str) -> None:
+    with pytest.raises(LabError, match=words):
+        prepare(signature)
+
+
+def test_all_parts_of_a_canvas() -> None:
+    workflow = chord([chain(t.s(1), group(t.s(2), t.s(3)))], u.s(4).set(link=[t.s(5)]).on_error(u.s(6)))
+    found = [part.args[0] for part in canvas.parts(workflow) if canvas.kind(part) == "task"]
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(

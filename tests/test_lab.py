@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, _state, chain, chord, group, shared_task, signals
+from celery import Celery, _state, chain, chord, current_app, group, shared_task, signals
 from celery.exceptions import CDeprecationWarning, DuplicateTaskNameWarning, NotRegistered
+from celery.local import Proxy
 from celery.result import allow_join_result
 
 import labkit
+import tasks
 from labkit.broker import Broker
 from labkit.errors import LabError
 from labkit.remote import reach
@@ -269,6 +271,20 @@ lab.stop()
 print(labkit.start().app is first)
 """
     assert python(script) == "lab [4]\nTrue\n"
+
+
+@pytest.mark.parametrize("proxy", [current_app, Proxy(lambda: Proxy(lambda: app))])
+def test_a_proxy_of_an_app_is_the_app(proxy: Any, no_lab: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_state._tls, "current_app", app)
+    lab = labkit.start(proxy)
+    assert lab.app is app
+    assert labkit.start(proxy) is labkit.start(app) is lab
+    works(lab)
+
+
+@pytest.mark.parametrize("thing", ["tasks", tasks, Celery, add])
+def test_what_is_no_app_is_refused(thing: Any, no_lab: None) -> None:
+    refused(lambda: labkit.start(thing), "not a Celery app")
 
 
 def test_a_thread_of_a_cell_has_the_app_too(lab: labkit.Lab) -> None:

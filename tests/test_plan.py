@@ -252,7 +252,8 @@ OPTIONS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         given(group(given(t.s(), queue="a")), queue="b"),
         [{"queue": "b"}],
     ),
-    "none that nobody wants to see": (given(t.s(), serializer="json", headers={"x": 1}, shadow="y"), [{}]),
+    "none that nobody wants to see": (given(t.s(), compression="gzip", headers={"x": 1}, shadow="y"), [{}]),
+    "how it is encoded": (given(group(t.s(), t.s()), serializer="yaml"), [{"serializer": "yaml"}] * 2),
     "expiry and limits": (
         given(t.s(), expires=60, time_limit=5, soft_time_limit=4),
         [{"expires": 60, "time_limit": 5, "soft_time_limit": 4}],
@@ -335,8 +336,24 @@ def test_a_generator_can_still_be_sent_after_it_was_planned() -> None:
 def test_arguments_are_those_of_the_canvas() -> None:
     value = {"big": list(range(5))}
     node = plan(t.s(value, x=u.s(1))).node("#1")
-    assert node.args[0] is value
+    assert node.args[0] == value
     assert node.kwargs["x"].task == u.name
+
+
+def test_what_is_done_to_an_argument_later_changes_no_plan() -> None:
+    data: list[Any] = [1, {"a": [2]}]
+    graphs = [
+        plan(canvas)
+        for canvas in (
+            chain(t.s(data), u.s(x=data)),
+            t.map([data]),
+            plus.chunks([(data, data)], 1),
+            linked(t.s(), u.s(data)),
+        )
+    ]
+    data.append("later")
+    data[1]["a"].append("later")
+    assert "later" not in str([list(graph.nodes.values()) for graph in graphs])
 
 
 @pytest.mark.parametrize("name", CANVASES)

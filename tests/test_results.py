@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, chain, chord, group
-from celery.result import AsyncResult, GroupResult
+from celery.result import AsyncResult, EagerResult, GroupResult, ResultSet
 
 import labkit
 from labkit.errors import LabError
@@ -100,6 +100,17 @@ def test_two_workflows_are_not_mixed(lab: labkit.Lab) -> None:
     assert [value for _, _, value in summary(graph_of(other))] == [4, 8]
 
 
+def test_a_set_of_results_is_what_they_belong_to(lab: labkit.Lab) -> None:
+    first, second = (ended(chain(add.s(n, n), mul.s(2)).delay()) for n in (1, 2))
+    facts_end(lab, first.id, first.parent.id, second.id, second.parent.id)
+    assert [value for _, _, value in summary(graph_of(ResultSet([first, second])))] == [2, 4, 4, 8]
+    run = lab.run(group(add.s(1, 1), add.s(2, 2)))
+    run.wait()
+    assert labkit.draw(ResultSet(run.result.results)).text == labkit.draw(run).text
+    of_two = graph_of(ResultSet([first, *run.result.results]))
+    assert [value for _, _, value in summary(of_two)] == [2, 4, 2, 4]
+
+
 def test_the_result_of_a_run_is_drawn_as_the_run(lab: labkit.Lab) -> None:
     run = lab.run(chord([add.s(1, 1), add.s(2, 2)], xsum.s()))
     run.wait()
@@ -144,6 +155,59 @@ def test_unheard_a_revoked_task(unheard: None) -> None:
     result = ended(add.apply_async((1, 1), expires=-1))
     (node,) = graph_of(result).nodes.values()
     assert (node.state, node.reason) == ("revoked", "expired")
+
+
+def test_unheard_the_steps_of_members_and_the_order_as_written(unheard: None) -> None:
+    result = ended(group(add.s(1, 1), chain(add.s(2, 2), mul.s(5)), add.s(3, 3)).delay())
+    assert [node.value for node in graph_of(result).nodes.values()] == [2, 4, 20, 6]
+    assert [line.rpartition(" ")[2] for line in labkit.draw(result).text.splitlines()[1:]] == ["2", "4", "20", "6"]
+
+
+def test_unheard_a_set_of_results(unheard: None) -> None:
+    inner = ended(group(add.s(n, 1) for n in range(2)).delay())
+    graph = graph_of(ResultSet([ended(add.delay(5, 5)), inner]))
+    assert [node.value for node in graph.nodes.values()] == [10, 1, 2]
+    assert {key: frame.members for key, frame in graph.frames.items()} == {
+        "0": ("0.0", "0.1"),
+        "0.1": ("0.1.0", "0.1.1"),
+    }
+    assert graph.frames["0.1"].parent == "0"
+    assert labkit.draw(ResultSet([])).svg
+
+
+# --- called by apply(): nothing was sent ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("canvas", "told"),
+    [
+        (add.s(1, 1), [("add", "succeeded", 2)]),
+        (fail.s(), [("fail", "failed", None)]),
+        (chain(add.s(1, 1), mul.s(5)), [("add", "succeeded", 2), ("mul", "succeeded", 10)]),
+        (group(add.s(1, 1), fail.s()), [("add", "succeeded", 2), ("fail", "failed", None)]),
+        (chord([add.s(1, 1), add.s(2, 2)], xsum.s()), [("xsum", "succeeded", 6)]),
+    ],
+    ids=["a task", "a failure", "a chain", "a group", "a chord"],
+)
+@pytest.mark.parametrize("heard", [True, False], ids=["with a lab", "without"])
+def test_a_result_that_was_never_sent_tells_all_by_itself(
+    canvas: Any, told: list[Any], heard: bool, lab: labkit.Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not heard:
+        monkeypatch.setattr("labkit.lab._current", None)
+    graph = graph_of(canvas.apply())
+    assert summary(graph) == told
+    assert labkit.draw(graph).svg
+
+
+def test_why_a_result_that_was_never_sent_is_as_it_is(lab: labkit.Lab) -> None:
+    assert "#1 add() returned 2." in str(labkit.why(add.apply((1, 1))))
+    assert "#1 fail() failed: ValueError: boom." in str(labkit.why(fail.apply(), "#1"))
+    revoked = add.apply((1, 1))
+    revoked.revoke()
+    assert graph_of(revoked).node("#1").state == "revoked"
+    odd = EagerResult("an-id", None, "IGNORED")
+    assert graph_of(odd).node("#1").reason == "it was called by apply(), and ended as IGNORED"
 
 
 # --- all that can be drawn -----------------------------------------------------------------------------------------

@@ -28,6 +28,11 @@ def add(x: float, y: float) -> float:
     return x + y
 
 
+@app.task(name="runs.same", shared=False)
+def same(value: Any = None) -> Any:
+    return value
+
+
 @app.task(name="runs.set_of", shared=False)
 def set_of(*numbers: float) -> set[float]:
     return set(numbers)  # no JSON
@@ -201,6 +206,15 @@ def test_a_wait_that_runs_out_names_five_at_most(lab: labkit.Lab) -> None:
     assert run.get() == ["done"] * 9
 
 
+@pytest.mark.parametrize("timeout", [None, "5", [5]], ids=str)
+def test_every_wait_has_an_end(timeout: Any, lab: labkit.Lab) -> None:
+    run = lab.run(add.s(1, 1))
+    for wait in (run.wait, run.get):
+        with pytest.raises(LabError, match=r"each wait in the lab has an end.*timeout=600"):
+            wait(timeout=timeout)
+    assert run.get(timeout=10) == 2
+
+
 def test_a_queue_that_nobody_serves(lab: labkit.Lab) -> None:
     run = lab.run(add.s(1, 1).set(queue="nobody"))
     with pytest.raises(LabError, match=r"#1 add\(1, 1\) is sent"):
@@ -274,6 +288,34 @@ def test_it_shows_the_plan_until_somebody_has_waited(lab: labkit.Lab) -> None:
     run.wait()
     assert repr(run) == "chain ✓\n├─ #1 add(1, 1) ✓ 2\n└─ #2 add(2, 2) ✓ 4"
     assert run._repr_mimebundle_() == labkit.draw(run)._repr_mimebundle_()
+
+
+def test_what_is_done_to_an_argument_after_sending_changes_nothing(lab: labkit.Lab) -> None:
+    data: list[Any] = [1, [2]]
+    lab.pause()
+    run = lab.run(chain(same.s(data), same.si(data), same.si(value=data)).on_error(same.s(data)))
+    data.append("later")
+    data[1].append("later")
+    shown = str([list(graph.nodes.values()) for graph in (run.plan, run.graph)])
+    lab.resume()
+    assert "later" not in shown
+    assert run.get(timeout=10) == [1, [2]]
+    run.wait(timeout=10)
+    assert "later" not in run.recording.to_json()
+
+
+def test_what_a_task_does_to_an_argument_after_sending_changes_nothing(lab: labkit.Lab) -> None:
+    @lab.app.task(name="cells.sends", shared=False)
+    def sends() -> None:
+        data: list[Any] = [1]
+        chord([same.s(data), same.s(data)], chain(same.si(data), same.si(value=data))).delay()
+        chain(same.s(data), same.si(data)).delay()
+        data.append("later")
+
+    run = lab.run(sends.s())
+    run.wait(timeout=10)
+    assert len(run.graph.nodes) == 7
+    assert "later" not in run.recording.to_json()
 
 
 def test_messages_come_in_the_order_of_the_canvas(lab: labkit.Lab) -> None:
