@@ -153,10 +153,14 @@ def copy(thing: Any, place: str = "this") -> Signature:
 
 
 def _linked(options: dict[str, Any]) -> dict[str, Any]:
-    """Options with copies of the callbacks and errbacks in them: deepcopy has copied the outermost dict of each."""
+    """Options with copies of the callbacks and errbacks in them: deepcopy has copied the outermost dict of each.
+
+    What is no list stays none: on the body of a chord Celery takes a bare signature for a list of its keys.
+    """
     for name, what in (("link", "a callback"), ("link_error", "an errback")):
-        if options.get(name):
-            options[name] = [copy(each, what) for each in links(options, name)]
+        if given := options.get(name):
+            listed = isinstance(given, list | tuple)
+            options[name] = type(given)(copy(each, what) for each in given) if listed else copy(given, what)
     return options
 
 

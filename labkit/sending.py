@@ -114,6 +114,11 @@ def _encode(graph: Graph, node: Node, serializer: str) -> None:
 
 def _check_options(part: Signature) -> None:
     """Raise ``LabError`` for options that cannot be sent."""
+    for name in {"args", "kwargs"} & part.options.keys():
+        try:  # Celery gives the options to apply_async behind both
+            raise TypeError(f"apply_async() got multiple values for argument {name!r}")
+        except TypeError as error:
+            raise LabError(refusal(error, part.task)) from error
     for name, value in part.options.items():
         if value is None or name in _OWN_OPTIONS or (type(value) in _PLAIN and name != "headers"):
             continue
@@ -134,9 +139,9 @@ def _check_start(node: Node, app: Celery, *, complete: bool) -> None:
     (``celery/app/task.py: apply_async``, ``celery/app/base.py: send_task``, ``celery/app/amqp.py: as_task_v2``.)
     ``complete`` tells whether its arguments are all there.
     """
-    task = app._tasks.get(node.task)
+    task, args, kwargs = app._tasks.get(node.task), node.args, node.kwargs
     if complete and task is not None and node.task not in canvas.BUILT_IN and _plainly_sent(task):
-        task.__header__(*node.args, **node.kwargs)
+        task.__header__(*args, **kwargs)
     options: Mapping[str, Any] = {**({"expires": task.expires} if task is not None else {}), **node.options}
     times = {name: options[name] for name in ("countdown", "eta", "expires") if options.get(name) is not None}
     if not times:

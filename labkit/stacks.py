@@ -108,6 +108,9 @@ class Stacks:
         moved = self.boxes.pop(other, [])
         if kept in self.boxes:
             self.boxes[kept] += moved
+        if kept in self.counts:  # frames that are drawn as one are counted together
+            (done, total, began), (its_done, its_total, its_began) = self.counts[kept], self.counts[other]
+            self.counts[kept] = done + its_done, total + its_total, began or its_began
 
     def _index(self) -> None:
         self._out: dict[str, list[tuple[str, Edge]]] = {}
@@ -310,16 +313,9 @@ class Stacks:
         looks: list[Any] = []
         for key in items:
             if key in self.boxes:
-                node = self.graph.nodes[key]
-                looks.append(
-                    (
-                        node.task * self._alike,
-                        node.role,
-                        len(self.boxes[key]),
-                        key in self.rows,
-                        key in self._settled and key,
-                    )
-                )
+                node, many = self.graph.nodes[key], len(self.boxes[key])
+                alone = key in self._settled and key
+                looks.append((node.task * self._alike, node.role, many, key in self.rows, alone))
             else:
                 looks.append((self.graph.frames[key].kind, len(self._members[key])))
             looks.append(local.get(self.parent.get(key, "")))

@@ -59,8 +59,7 @@ def frame_title(stacks: Stacks, key: str) -> tuple[str, str]:
     """What a frame is called and how far it is: ``("header", "2 of 3")``."""
     kind = stacks.graph.frames[key].kind
     done, total, began = stacks.counts.get(key, (0, 0, False))
-    graph = stacks.graph
-    if any(graph.nodes[each].state == "unknown" for each in graph.leaves(key)):
+    if any(node.state == "unknown" for box in stacks.inside(key) for node in stacks.nodes(box)):
         far = f"? of {total}"
     else:
         far = f"{done} of {total}" if began else f"{total}"

@@ -224,6 +224,7 @@ FIELD: Final[dict[str, Build]] = {
     "one call as callback and errback of a body that ran": lambda: chord([t.s(), t.s()], both_ways(u.s())),
     "one call as callback and errback of a task that fails": lambda: both_ways(boom.s()),
     "a callback that cannot be sent": lambda: linked(t.s(), noarg.s()) | u.s(),
+    "an errback of a body that is in no list": lambda: chord([t.s(), boom.s()], given(u.s(), link_error=eb1.si())),
     "neither callback nor errback can be sent": lambda: linked(t.s(), noarg.s()).on_error(noarg.s()) | u.s(),
     "an errback that cannot be sent": lambda: boom.s().on_error(two.s()),
 }

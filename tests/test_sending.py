@@ -195,3 +195,9 @@ def test_of_what_was_refused_at_once_nothing_is_kept(lab: labkit.Lab, sent: list
     assert lab.cut_short is None
     assert lab.active() == lab._active == []
     assert sent == []
+
+
+def test_arguments_that_were_set_as_options(lab: labkit.Lab) -> None:
+    """Celery finds out while it sends: it hands both on to ``apply_async``."""
+    with pytest.raises(LabError, match=r"apply_async\(\) got multiple values for argument 'args'"):
+        lab.run(group(weigh.s(), weigh.s().set(args=(1,))))

@@ -54,7 +54,7 @@ def slip(error: BaseException | None) -> tuple[str, str] | None:
     found = re.search(r"unexpected keyword argument '(\w+)'", said)
     if found and found[1] in _OPTIONS:
         option = f"{found[1]}=…"
-        by_the_lab = any(frame.f_globals.get("__name__") == "labkit.lab" for frame in frames)
+        by_the_lab = any(frame.f_globals.get("__name__") in ("labkit.lab", "labkit.sending") for frame in frames)
         expected = f".set({option}) on the signature" if by_the_lab else f"apply_async((…), {option})"
         return f"{found[1]} is an option, not an argument of the task", expected
     if said.endswith("multiple values for argument 'args'"):
@@ -84,7 +84,9 @@ def _frames(error: BaseException | None) -> Iterator[FrameType]:
 
 
 def _of_celery(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).startswith("celery.")
+    """Whether Celery is called there, or the lab looks for it whether it would refuse a call."""
+    name = str(frame.f_globals.get("__name__"))
+    return name.startswith("celery.") or name == "labkit.sending"
 
 
 def _values(frame: FrameType) -> Iterator[Any]:

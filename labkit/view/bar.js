@@ -1,4 +1,4 @@
-// The bar of buttons: for the lab while a run goes on, for the record at any time.
+// The buttons: for the lab while a run goes on, for the record at any time, and those that zoom the drawing.
 
 const FAULTS = [
   ["lose", "lose its next messages"], ["twice", "deliver its next messages twice"], ["fail", "make its next calls fail"],
@@ -50,6 +50,17 @@ export function button(name, text, title, pressed) {
   return made;
 }
 
+/** The buttons in the corner of a drawing. */
+export function zoomer(drawing) {
+  const made = element("div", "zoom", "", { role: "group", "aria-label": "zoom" });
+  made.append(
+    button("", "−", "smaller (-)", () => drawing.zoom(1 / 1.3)),
+    button("", "+", "larger (+, or ctrl and wheel)", () => drawing.zoom(1.3)),
+    button("", "fit", "the whole drawing (0)", () => drawing.fit()),
+  );
+  return made;
+}
+
 /** `on` holds what each control does: live, back, go, step, forward, speed(times), slow(seconds), fault(name, task, times). */
 export class Bar {
   constructor(on) {
@@ -86,22 +97,32 @@ export class Bar {
     for (const [fault, text] of FAULTS) {
       panel.append(button("fault", text, text, () => {
         this.on.fault(fault, this.target.value, Math.max(1, Math.min(99, Math.round(this.times.value) || 1)));
-        this.menu.open = false;
-        this.menu.firstChild.focus();
+        this.shut();
       }));
     }
     this.menu.append(element("summary", "", "⚡ Faults"), panel);
+    this.menu.addEventListener("toggle", () => panel.style.setProperty("--left", `${this.menu.offsetLeft}px`));
     return this.menu;
+  }
+
+  /** Close the menu. */
+  shut() {
+    if (this.menu.querySelector(":focus")) this.menu.firstChild.focus();
+    this.menu.open = false;
   }
 
   /** How the lab is. */
   lab(lab) {
     if (!lab) return;
     if (this.target.dataset.tasks !== lab.tasks.join()) {
+      const chosen = this.target.value;
       this.target.replaceChildren(...lab.tasks.map((task) => new Option(task, task)));
       this.target.dataset.tasks = lab.tasks.join();
+      if (lab.tasks.includes(chosen)) this.target.value = chosen;
     }
-    this.slow.select.value = String(lab.slow);
+    const { select } = this.slow;
+    select.value = String(lab.slow);
+    if (select.selectedIndex < 0) select.append(new Option(`slow: ${lab.slow} s`, lab.slow, true, true));
   }
 
   paint({ live, paused, over, cursor, count, faults }) {

@@ -1,7 +1,7 @@
 // The drawing: boxes laid out by Graphviz, whose colours, borders, glyphs and lines of text change in place.
 
 import { GLYPHS } from "./fold.js";
-import { details, outcome, times } from "./meaning.js";
+import { details, outcome, partsOf, progress, times } from "./meaning.js";
 
 export const CROWD = 200; // with more nodes than this a view paints seldom, and colours change at once
 const OUTLINE = "path, polygon"; // of a box: Graphviz draws square corners as a polygon
@@ -35,32 +35,6 @@ function numbersIn(outline) {
   return { x: Math.min(...xs), y: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
 }
 
-/** What a frame counts: its parallel parts, each a list of nodes that follow each other. */
-export function partsOf(shape) {
-  const first = shape.nodes.length;
-  const inside = (member) => (member < first ? [member] : shape.frames[member - first].members.flatMap(inside));
-  return shape.frames.map((frame, place) => {
-    const members = inside(first + place);
-    if (["map", "starmap", "chunks"].includes(frame.kind)) {
-      return members.filter((each) => shape.nodes[each].role === "map").map((each) => [each]);
-    }
-    const counted = members.filter((each) => !["callback", "errback"].includes(shape.nodes[each].role));
-    const root = new Map(counted.map((each) => [each, each]));
-    const find = (each) => {
-      while (root.get(each) !== each) each = root.get(each);
-      return each;
-    };
-    for (const [source, target, kind] of shape.edges) {
-      const ends = [source, target].map((end) => inside(end).filter((each) => root.has(each)));
-      if (kind === "errback" || !ends[0].length || !ends[1].length || source === first + place || target === first + place) continue;
-      for (const end of ends.flat()) root.set(find(end), find(ends[0][0]));
-    }
-    const parts = new Map();
-    for (const each of counted) parts.set(find(each), [...(parts.get(find(each)) ?? []), each]);
-    return [...parts.values()];
-  });
-}
-
 export class Drawing {
   /** `chosen(node)`: a box was pressed; `opened(box)`: a stack was. */
   constructor(host, { chosen, opened }) {
@@ -74,8 +48,10 @@ export class Drawing {
     this.pan();
   }
 
-  /** A new shape: draw it. */
+  /** A new shape: draw it. The box that had the focus keeps it. */
   lay(shape) {
+    const at = this.current?.told.nodes[0];
+    const focused = this.current?.group.matches(":focus");
     this.shape = shape;
     const parsed = new DOMParser().parseFromString(shape.svg, "image/svg+xml").documentElement;
     this.svg = document.importNode(parsed, true);
@@ -87,6 +63,7 @@ export class Drawing {
     this.svg.removeAttribute("viewBox");
     this.parts = partsOf(shape);
     this.boxes = shape.boxes.map((told) => this.box(told));
+    this.boxes[0]?.group.before(...this.boxes.map(({ group }) => group)); // they are read in their order
     this.frames = shape.frames.map((_, place) => {
       const group = this.layer.querySelector(`[data-name="frame${place + 1}"]`);
       return group && { group, title: group.querySelector("text") };
@@ -95,7 +72,7 @@ export class Drawing {
     this.svg.classList.add("fresh");
     this.svg.classList.toggle("crowd", shape.nodes.length > CROWD);
     this.host.replaceChildren(this.svg);
-    if (this.boxes[0]) this.boxes[0].group.setAttribute("tabindex", "0");
+    this.stand(this.boxOf(at) ?? this.boxes[0], focused);
     if (!this.moved) this.fit();
   }
 
@@ -121,9 +98,12 @@ export class Drawing {
     group.append(title);
     group.setAttribute("role", "button");
     group.setAttribute("tabindex", "-1");
-    const box = { told, group, glyph, call, texts, title, width: place.right - place.x - 18, shown: "" };
-    group.addEventListener("click", () => this.press(box));
+    const box = { told, group, glyph, call, texts, title, width: place.right - place.x - 18, shown: "", present: true };
+    group.addEventListener("click", ({ detail }) => {
+      if (!detail || !this.dragged) this.press(box); // without a mouse there is no detail
+    });
     group.addEventListener("keydown", (event) => this.key(event, box));
+    group.addEventListener("focus", () => this.stand(box));
     return box;
   }
 
@@ -136,6 +116,14 @@ export class Drawing {
       for (const [end, other] of [["source", "target"], ["target", "source"]]) {
         next[end].set(dataset[other], [...(next[end].get(dataset[other]) ?? []), dataset[end]]);
       }
+    }
+    // A line that is broken at the end of a row goes on from the connector with the same letter.
+    const jumps = [...this.layer.querySelectorAll(".jump")].map(({ dataset, textContent }) => ({ name: dataset.name, letter: textContent.trim() }));
+    const [into, out] = ["source", "target"].map((end) => jumps.filter(({ name }) => next[end].has(name)));
+    for (const { name, letter } of into) {
+      const on = out.filter((each) => each.letter === letter).map((each) => each.name);
+      next.target.set(name, on);
+      for (const each of on) next.source.set(each, [...(next.source.get(each) ?? []), name]);
     }
     const ends = (name, end, seen = new Set()) => {
       if (named.has(name)) return [named.get(name)];
@@ -155,23 +143,32 @@ export class Drawing {
   }
 
   press(box) {
-    if (this.dragged) return;
     if (box.told.stack) this.opened(box.told, box.group);
     else this.chosen(this.nodeOf(box), box.group);
   }
 
   key(event, box) {
-    if (event.key === "Enter") this.press(box);
+    if (event.key === "Enter" || event.key === " ") this.press(box);
     else if (!event.shiftKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-      const next = this.boxes[this.boxes.indexOf(box) + (event.key === "ArrowDown" ? 1 : -1)];
-      if (!next) return;
-      box.group.setAttribute("tabindex", "-1");
-      next.group.setAttribute("tabindex", "0");
-      next.group.focus({ preventScroll: true });
+      const shown = this.boxes.filter(({ present }) => present);
+      const next = shown[shown.indexOf(box) + (event.key === "ArrowDown" ? 1 : -1)] ?? box;
+      this.stand(next, true);
       this.reveal(next.group);
     } else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** The tab key comes to this box, and arrows go on from it. */
+  stand(box, focus = false) {
+    this.current?.group.setAttribute("tabindex", "-1");
+    this.current = box;
+    box?.group.setAttribute("tabindex", "0");
+    if (focus) box?.group.focus({ preventScroll: true });
+  }
+
+  boxOf(node) {
+    return this.boxes.find(({ told }) => told.nodes.includes(node));
   }
 
   /** Of errbacks that share a box, the one that was called. */
@@ -189,6 +186,7 @@ export class Drawing {
     }
     this.frames.forEach((frame, place) => frame && this.showFrame(frame, place, fold));
     for (const line of this.lines) this.showLine(line, fold);
+    if (!this.current?.present) this.stand(this.boxes.find(({ present }) => present), this.current?.group.matches(":focus"));
     const { svg } = this;
     // Colours change slowly, but what has just been drawn has no colour to change from.
     if (svg.classList.contains("fresh")) requestAnimationFrame(() => svg.classList.remove("fresh"));
@@ -236,21 +234,14 @@ export class Drawing {
 
   look(box, state, present) {
     box.group.setAttribute("class", `box ${state.replace(" ", "-")}${present ? "" : " absent"}${box.told.stack ? " stack" : ""}`);
-    box.group.toggleAttribute("aria-hidden", !present);
+    box.group.setAttribute("aria-hidden", !present);
+    box.present = present;
   }
 
   showFrame({ group, title }, place, fold) {
-    const { kind, members } = this.shape.frames[place];
-    const parts = this.parts[place];
-    const done = parts.filter((part) => part.every((each) => fold.nodes[each].state === "succeeded")).length;
-    const began = parts.some((part) => part.some((each) => fold.nodes[each].state !== "planned"));
-    const calls = ["map", "starmap", "chunks"].includes(kind) ? (parts.length === 1 ? " call" : " calls") : "";
-    const unknown = parts.some((part) => part.some((each) => fold.nodes[each].state === "unknown"));
-    const far = began ? `${unknown ? "?" : done} of ` : "";
-    const text = kind === "replaced" ? kind : `${kind} · ${far}${parts.length}${calls}`;
+    const text = progress(this.shape.frames[place].kind, this.parts[place], fold);
     if (title && title.textContent !== text) title.textContent = text;
-    const first = this.shape.nodes.length;
-    group.classList.toggle("absent", !members.some((each) => each >= first || fold.nodes[each].present));
+    group.classList.toggle("absent", !fold.leaves[place].some((each) => fold.nodes[each].present));
   }
 
   showLine(line, fold) {

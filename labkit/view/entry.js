@@ -1,25 +1,30 @@
 // Where a view begins: in a notebook, or in a page without a kernel.
 
+import { whenGone } from "./kernel.js";
 import { savePicture } from "./saved.js";
 import { View } from "./view.js";
+
+/** What anywidget calls once, wherever the widget is shown and whether it is at all. */
+export function initialize({ model }) {
+  const { id, over, picture } = model.get("record");
+  const keep = (news) => {
+    if (news?.picture) savePicture(model.widget_manager, id, news.picture, news.over);
+  };
+  keep({ over, picture });
+  model.on("msg:custom", (content) => keep(content.news));
+  // What came while this script was loading has gone by.
+  if (!over) model.send({ do: "picture" });
+}
 
 /** What anywidget calls for each place in which the widget is shown. */
 export function render({ model, el }) {
   const view = new View(el, model.get("record"), (content) => model.send(content));
-  const { id } = model.get("record");
-  const keep = (news) => {
-    if (!news?.picture) return;
-    savePicture(model.widget_manager, id, news.picture);
-    view.root.dataset.kept = true;
-  };
-  const heard = (content) => {
-    keep(content.news);
-    view.take(content);
-  };
-  keep(model.get("record"));
+  const heard = (content) => view.take(content);
+  const heardEnough = whenGone(model, model.get("record").id, () => view.gone());
   model.on("msg:custom", heard);
   return () => {
     model.off("msg:custom", heard);
+    heardEnough();
     view.close();
   };
 }

@@ -26,7 +26,7 @@ export const LIVES = {
     const last = node.attempts.at(-1);
     if (last && last.seconds === null) {
       last.why = AGAIN;
-      if (!(node.note ?? "ran").endsWith("so")) node.note = `ran ${node.attempts.length + 1} times`;
+      if (!/(made it so|more than once)$/.test(node.note ?? "")) node.note = `ran ${node.attempts.length + 1} times`;
     }
     node.started ??= fact.at;
     node.attempts.push({ at: fact.at, why: null, seconds: null, delay: null });

@@ -7,6 +7,11 @@ export class Panel {
   constructor(host, closed) {
     this.host = host;
     this.closed = closed;
+    this.shut = button("close", "✕", "close (Esc)", () => this.close());
+    this.title = element("h4");
+    this.said = element("ul", "why", "", { "aria-label": "why" });
+    this.about = element("div", "details");
+    host.append(this.shut, this.title, this.said, this.about);
     host.hidden = true;
   }
 
@@ -15,19 +20,26 @@ export class Panel {
   }
 
   /** `details`: a title and lines; `sentences`: each a text and its evidence. */
-  show([title, ...lines], sentences) {
-    const shut = button("close", "✕", "close (Esc)", () => this.close());
-    const said = element("ul", "why", "", { "aria-label": "why" });
-    for (const [text, evidence] of sentences) {
+  show(details, sentences) {
+    this.tell(details);
+    this.said.replaceChildren(...sentences.map(([text, evidence]) => {
       const item = element("li", "", text);
       if (evidence) item.append(element("small", "", ` ${evidence}`));
-      said.append(item);
-    }
-    const about = element("div", "details");
-    about.append(...lines.map((line) => element("div", "", line)));
-    this.host.replaceChildren(shut, element("h4", "", title), said, about);
+      return item;
+    }));
+    if (this.open) return;
     this.host.hidden = false;
-    shut.focus({ preventScroll: true });
+    this.shut.focus({ preventScroll: true });
+  }
+
+  /** The details as they are now. */
+  tell([title, ...lines]) {
+    if (this.title.textContent !== title) this.title.textContent = title;
+    while (this.about.children.length > lines.length) this.about.lastChild.remove();
+    lines.forEach((line, place) => {
+      const shown = this.about.children[place] ?? this.about.appendChild(element("div"));
+      if (shown.textContent !== line) shown.textContent = line;
+    });
   }
 
   close() {

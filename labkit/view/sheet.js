@@ -36,15 +36,38 @@ export class Sheet {
     return !this.host.hidden;
   }
 
-  unfold(told, from, shape) {
-    this.from = from;
-    this.told = told;
-    this.shape = shape;
-    this.head.textContent = `${told.numbers} ${told.stack}`;
-    this.grid.setAttribute("aria-label", this.head.textContent);
+  unfold(told, from) {
+    this.about(told, from);
     this.cells = [];
     this.grid.replaceChildren();
     this.host.hidden = false;
+  }
+
+  about(told, from) {
+    this.told = told;
+    this.from = from;
+    this.head.textContent = `${told.numbers} ${told.stack}`;
+    this.grid.setAttribute("aria-label", this.head.textContent);
+  }
+
+  /** The boxes are drawn anew: what is unfolded stays so, if `box`, which has its first node now, has them all. */
+  keep(box) {
+    if (!this.open) return;
+    this.from = box?.group;
+    const held = new Set(box?.told.nodes);
+    if (!box?.told.stack || !this.told.nodes.every((each) => held.has(each))) {
+      this.fold();
+      return;
+    }
+    this.about(box.told, box.group);
+    const focused = this.hasFocus;
+    const same = this.cells.findIndex(({ node }, place) => node !== box.told.nodes[place]);
+    for (const { cell } of same < 0 ? [] : this.cells.splice(same)) cell.remove();
+    if (focused && !this.hasFocus) this.close.focus({ preventScroll: true });
+  }
+
+  get hasFocus() {
+    return this.host.querySelector(":focus") !== null;
   }
 
   cell(node) {
@@ -61,10 +84,11 @@ export class Sheet {
   }
 
   fold() {
+    const focused = this.hasFocus;
     this.host.hidden = true;
     this.grid.replaceChildren();
     this.cells = [];
-    this.from?.focus();
+    if (focused) this.from?.focus({ preventScroll: true });
   }
 
   /** Show the states of `fold`; whether cells are left to be made the next time. */
@@ -100,7 +124,7 @@ export class Sheet {
       const place = this.cells.findIndex(({ cell }) => cell === event.target);
       const row = Math.max(1, Math.floor(this.grid.clientWidth / 22));
       const by = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row }[event.key];
-      if (place >= 0 && event.key === "Enter") this.chosen(this.cells[place].node, event.target);
+      if (place >= 0 && (event.key === "Enter" || event.key === " ")) this.chosen(this.cells[place].node, event.target);
       else if (place >= 0 && by !== undefined) {
         const next = this.cells[Math.max(0, Math.min(this.cells.length - 1, place + by))];
         this.cells[place].cell.setAttribute("tabindex", "-1");

@@ -1,6 +1,8 @@
-// What a screen reader is told: not more often than one can listen.
+// What a screen reader is told: not more often than one can listen. And what the lab says, as long as it stands there.
 
 const CALM = 1000; // milliseconds between two announcements
+const READABLE = 1500; // milliseconds that what the lab says stands at least …
+const FEW = 3; // … and then until so many facts have come
 
 export class Speech {
   constructor(region) {
@@ -29,5 +31,34 @@ export class Speech {
 
   close() {
     clearTimeout(this.timer);
+  }
+}
+
+/** What the lab says, in the place of the sentence. */
+export class Notice {
+  /** `changed()`: it may have been there for long enough. */
+  constructor(changed) {
+    this.changed = changed;
+    this.drop();
+  }
+
+  say(text, cursor) {
+    clearTimeout(this.timer);
+    Object.assign(this, { text, cursor, isNew: true });
+    this.timer = setTimeout(() => {
+      this.isNew = false;
+      this.changed();
+    }, READABLE);
+  }
+
+  drop() {
+    clearTimeout(this.timer);
+    this.text = null;
+  }
+
+  /** What stands there while `cursor` facts are shown. */
+  at(cursor, live) {
+    if (this.text !== null && !this.isNew && cursor > this.cursor + (live ? FEW : 0)) this.drop();
+    return this.text;
   }
 }
