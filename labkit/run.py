@@ -100,17 +100,17 @@ class Run:
                 raise self._too_late(timeout)
         self._waited = True
 
-    def get(self, timeout: float = PATIENCE) -> Any:
+    def get(self, timeout: float = PATIENCE, *, propagate: bool = True) -> Any:
         """Block until it is over, at most ``timeout`` seconds, and return its value as Celery tells it.
 
-        Raises what the task raised, as ``AsyncResult.get`` does, and ``LabError`` as `wait`, and if there will
-        never be a value (it tells why).
+        Raises what the task raised, as ``AsyncResult.get`` does (``propagate=False`` returns it instead), and
+        ``LabError`` as `wait`, and if there will never be a value (it tells why).
         """
         began = time.monotonic()
         self._until_over(timeout)
         until = began + timeout
         try:
-            return self.result.get(timeout=max(0.3, min(1.0, until - time.monotonic())))
+            return self.result.get(timeout=max(0.3, min(1.0, until - time.monotonic())), propagate=propagate)
         except CeleryTimeoutError:
             graph = self.graph
             ghosts = [

@@ -335,6 +335,12 @@ def test_what_could_not_be_sent_is_no_message(lab: labkit.Lab) -> None:
     assert [message.task for message in run.messages] == ["runs.set_of"]
 
 
+def test_an_error_can_be_had_as_a_value(lab: labkit.Lab) -> None:
+    error = lab.run(broken.s()).get(propagate=False)
+    assert (type(error), str(error)) == (ValueError, "broken on purpose")
+    assert lab.run(group(broken.s(), add.s(1, 1))).get(propagate=False)[1] == 2
+
+
 def test_a_message_stands_where_its_node_does(lab: labkit.Lab) -> None:
     """Also one with the id of the task that it replaces, and of a task whose message came before one never sent."""
     run = lab.run(instead.s())

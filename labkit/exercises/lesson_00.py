@@ -143,7 +143,7 @@ def send_without_waiting(answer: Any, trial: Trial) -> None:
 @exercise(
     "00.3",
     "a task of your own",
-    "A task is a function with a line above it: see the cell that makes whoami.",
+    "A task is a function with a line above it: see the cell that makes whoami. greet needs no bind.",
     "@app.task above def greet(name): and return the greeting.",
 )
 def a_task_of_your_own(answer: Any, trial: Trial) -> None:

@@ -154,7 +154,7 @@ def independent_sums(answer: Any, trial: Trial) -> None:
 @exercise(
     "03.4",
     "repair",
-    "Look at the drawing: which of the two callbacks cannot take what it is given?",
+    "Draw broken with labkit.run: which of the two callbacks cannot take what it is given?",
     "A callback that wants no result is immutable. The other one wants it.",
     "link=[note.s(text), noarg.si()]",
 )
