@@ -153,8 +153,14 @@ class Faults:
                     recording.closed(id)
 
     def start_broker(self) -> None:
-        """Start the embedded server again, empty, at the same address. Workers come back within some seconds."""
-        self._server().restart()
+        """Start the embedded server again, empty, at the same address. Workers come back within some seconds.
+
+        Raises ``LabError`` if it runs: it would lose what lies in it.
+        """
+        server = self._server()
+        if server.running:
+            raise LabError("the broker runs, so there is nothing to start.")
+        server.restart()
         self.broker_away = False
         self._note("the broker was started again, empty")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
+from weakref import WeakMethod
 
 from celery import Celery
 
@@ -49,6 +51,7 @@ class Pace:
     running: bool
     slots: int
     app: Celery
+    _watchers: tuple[WeakMethod[Callable[[], None]], ...] = ()
 
     def active(self) -> list[Recording]:
         """The recordings of runs that are not over."""
@@ -67,15 +70,31 @@ class Pace:
         """Whether the gate is closed: tasks that are received are held."""
         return self.gate.closed
 
+    def watch(self, told: Callable[[], None]) -> None:
+        """Call ``told``, a method that is held weakly, when the lab is paused, resumed, slowed down or stopped.
+
+        It is called in whichever thread does that.
+        """
+        others = (each for each in self._watchers if each() not in (None, told))
+        self._watchers = (*others, WeakMethod(told))
+
+    def _tell(self) -> None:
+        for each in self._watchers:
+            if (told := each()) is not None:
+                with suppress(Exception):  # a view that breaks must not keep anybody from pausing the lab
+                    told()
+
     def pause(self) -> None:
         """Hold every task from now on. Tasks that run finish; the clocks of countdowns run on."""
         self._check()
         self.gate.close()
+        self._tell()
 
     def resume(self) -> None:
         """Let all held tasks go, in the order in which they came."""
         self._check()
         self.gate.open()
+        self._tell()
 
     def step(self, timeout: float = 5.0, *, message: bool = False) -> list[Fact]:
         """Release the oldest held task, wait at most ``timeout`` seconds until it has ended, and return what happened.
@@ -118,6 +137,7 @@ class Pace:
         """Slow motion: each task waits ``seconds`` before it runs; 0 ends it."""
         self._check()
         self.gate.delay = max(0.0, float(seconds))
+        self._tell()
 
     def reset(self) -> None:
         """Undo all faults, end slow motion, and open the gate."""

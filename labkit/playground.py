@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import html
 import inspect
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from labkit.draw import Drawing
 from labkit.errors import LabError
-from labkit.lab import current
+from labkit.lab import Lab, current, running
 from labkit.plan import plan
 from labkit.run import Run
 
@@ -49,19 +50,26 @@ class Playground:
     def __init__(self, build: Callable[..., Any], controls: dict[str, Any]) -> None:
         try:
             import ipywidgets
+
+            from labkit.view.kept import Kept
         except ImportError:
             raise LabError("a playground needs ipywidgets: pip install 'celery-labkit[jupyter]'") from None
         self.build = build
         self.runs: list[Run] = []
         self.controls = {name: _control(ipywidgets, name, value) for name, value in controls.items()}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop = _running_loop()
+        self._context = contextvars.copy_context()
+        self._timer: asyncio.TimerHandle | None = None
+        self._followed: Run | None = None
+        self._drawn: tuple[Run, int, str] | None = None
+        self._lab: Lab | None = None
         self._picture = ipywidgets.HTML()
         self._meter = ipywidgets.Label()
         self._buttons = {
             label: ipywidgets.Button(description=label, tooltip=tip, disabled=label in ("Step", "Replay"))
             for label, tip in (
                 ("Run", "send it now"),
-                ("Pause", "hold every task from now on"),
+                ("Pause", "hold every task from now on, or let all that are held go"),
                 ("Step", "let the oldest held task run"),
                 ("Replay", "show the last run again, task by task"),
             )
@@ -73,6 +81,9 @@ class Playground:
         self.widget = ipywidgets.VBox(
             [*self.controls.values(), ipywidgets.HBox(list(self._buttons.values())), self._meter, self._picture]
         )
+        self._kept = Kept(of=self.widget.model_id, picture={"text/plain": repr(self)})
+        if running() is not None:
+            self._attend()
         self.show_plan()
 
     @property
@@ -81,58 +92,126 @@ class Playground:
         return {name: control.value for name, control in self.controls.items()}
 
     def show_plan(self) -> None:
-        """Draw the plan of what the controls are set to."""
-        self._safely(lambda: self._show(Drawing(plan(self.build(**self.values))), "not sent yet"))
+        """Draw the plan of what the controls are set to; a run goes on unseen, until a button asks for it."""
+        self._rest()
+        self._safely(self._draw_plan)
+
+    def _draw_plan(self) -> None:
+        drawing = Drawing(plan(self.build(**self.values)))
+        self._show(drawing, "not sent yet")
+        self._keep(drawing)
 
     def run(self) -> Run:
         """Send it; the picture follows, and the kernel stays free. Runs that are started quickly keep their order.
 
         Raises ``LabError`` if no lab runs or it cannot be sent (a click shows it in place).
         """
-        run = current().run(self.build(**self.values))
+        run = self._attend().run(self.build(**self.values))
+        self._rest()
         self.runs.append(run)
         self._buttons["Replay"].disabled = False
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return run  # no notebook: whoever called waits for the run
-        run.recording.listen(self._heard)
+        self._keep(Drawing(run.plan))
         self._follow()
         return run
 
-    def _heard(self, fact: dict[str, Any]) -> None:
-        if fact["kind"] == "over" and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._follow)
+    # --- the lab and the last run, as they are --------------------------------------------------------------
+
+    def _attend(self) -> Lab:
+        """The lab that runs now: whoever pauses it, the buttons say so."""
+        lab = current()
+        self._loop = _running_loop() or self._loop
+        if lab is not self._lab:
+            self._lab = lab
+            lab.watch(self._changed)
+            self._show_lab()
+        return lab
+
+    def _changed(self) -> None:
+        self._soon(self._show_lab)
+
+    def _show_lab(self) -> None:
+        paused = self._lab is not None and self._lab.running and self._lab.paused
+        self._buttons["Pause"].description = "Resume" if paused else "Pause"
+        self._buttons["Step"].disabled = not paused
+        self._look()
 
     def _follow(self) -> None:
-        """Show the last run as it is; a few times a second until it is over."""
-        if not self.runs:
+        """Show the last run from now on, until it is over."""
+        self._rest()
+        if self.runs and self._loop is not None and not self._loop.is_closed():
+            self._followed = self.runs[-1]
+            self._followed.recording.listen(self._heard)
+            self._look()
+
+    def _heard(self, fact: dict[str, Any]) -> None:
+        if fact["kind"] == "over":
+            self._soon(self._look)
+
+    def _look(self) -> None:
+        """Show the run that is followed as it is; a few times a second, until it or the lab has ended."""
+        run = self._followed
+        if run is None:
             return
-        last = self.runs[-1]
+        lab, over = run.lab, run.over
         number = f"run {len(self.runs)}" if len(self.runs) > 1 else "run"
-        state = "over" if last.over else "paused" if last.lab.running and last.lab.paused else "running"
-        self._show(Drawing(last.graph), f"{number}: {state} · {cost(last)}")
-        if last.over:
-            for each in self.runs:
-                each.recording.ignore(self._heard)
-        elif self._loop is not None:
-            self._loop.call_later(0.2, self._follow)
+        state = "over" if over else "the lab has stopped" if not lab.running else "paused" if lab.paused else "running"
+        drawn = (run, len(run.recording.facts), state)
+        if drawn != self._drawn:
+            drawing = Drawing(run.graph)
+            self._show(drawing, f"{number}: {state} · {cost(run)}")
+            self._drawn = drawn
+            if over:
+                self._keep(drawing)
+        if over or not lab.running:
+            self._rest()
+        else:
+            self._later(0.2, self._look)
+
+    def _rest(self) -> None:
+        """Follow and replay nothing any more."""
+        self._followed = self._drawn = None
+        for each in self.runs:
+            each.recording.ignore(self._heard)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _later(self, seconds: float, act: Callable[..., None], *given: Any) -> None:
+        """One thing at a time is going to be done."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None and not self._loop.is_closed():
+            self._timer = self._loop.call_later(seconds, act, *given, context=self._context)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        """Do it in the kernel's loop, in whichever thread this is."""
+        if self._loop is None or self._loop is _running_loop():
+            act()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(act, context=self._context)
+
+    # --- buttons --------------------------------------------------------------------------------------------
 
     def _pause(self) -> None:
-        lab = current()
-        paused = lab.paused
-        lab.resume() if paused else lab.pause()
-        self._buttons["Pause"].description = "Pause" if paused else "Resume"
-        self._buttons["Step"].disabled = paused
+        lab = self._attend()
+        if self._buttons["Pause"].description == "Resume":
+            lab.resume()
+        else:
+            lab.pause()
+        self._show_lab()
+        self._follow_what_goes_on()
 
     def _step(self) -> None:
-        gate = current().gate
-        gate.release()
-        if self._loop is not None:
-            self._loop.call_later(0.1, self._follow)
+        self._attend().gate.release()
+        self._follow_what_goes_on()
+
+    def _follow_what_goes_on(self) -> None:
+        if self.runs and not self.runs[-1].over:
+            self._follow()
 
     def _replay(self) -> None:
         """Show the record of the last run, one start or end of a task after the other."""
+        self._rest()
         facts = self.runs[-1].recording.facts
         turns = [n + 1 for n, fact in enumerate(facts) if fact["kind"] in ("started", "succeeded", "failed", "retried")]
         self._turn(self.runs[-1], [*turns, len(facts)])
@@ -140,21 +219,27 @@ class Playground:
     def _turn(self, run: Run, turns: list[int]) -> None:
         from labkit.happened import fold
 
-        if not turns or run is not self.runs[-1]:
-            return
         self._show(Drawing(fold(run.plan, run.recording.facts[: turns[0]])), f"replay · {cost(run)}")
-        if self._loop is not None and turns[1:]:
-            self._loop.call_later(0.4, self._turn, run, turns[1:])
+        if turns[1:]:
+            self._later(0.4, self._turn, run, turns[1:])
+        else:
+            self._timer = None
+            self._follow_what_goes_on()
 
     def _show(self, drawing: Drawing, said: str) -> None:
         self._picture.value = drawing.svg
         self._meter.value = said
+
+    def _keep(self, drawing: Drawing) -> None:
+        """What is saved in place of the playground: states only once all is over."""
+        self._kept.picture = drawing._repr_mimebundle_() | {"text/plain": repr(self)}
 
     def _safely(self, act: Callable[[], object]) -> None:
         """A click has nobody to raise to: the error is shown in place."""
         try:
             act()
         except Exception as error:
+            self._rest()
             self._meter.value = "not run"
             self._picture.value = f"<pre>{html.escape(f'{type(error).__name__}: {error}')}</pre>"
 
@@ -165,8 +250,14 @@ class Playground:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         view = self.widget._repr_mimebundle_() or {}
         mime = "application/vnd.jupyter.widget-view+json"
-        picture = {"image/svg+xml": self._picture.value} if self._picture.value.startswith("<svg") else {}
-        return {"text/plain": repr(self)} | picture | ({mime: view[mime]} if mime in view else {})
+        return {**self._kept.picture} | ({mime: view[mime]} if mime in view else {})
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def playground(build: Callable[..., Any], **controls: Any) -> Playground:

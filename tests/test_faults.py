@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from celery import chain, chord
+from celery import chain, chord, group
 
 import labkit
 from labkit.faults import Injected
@@ -62,6 +62,17 @@ def test_calls_that_fail(lab: labkit.Lab) -> None:
         first.get()
     with pytest.raises(labkit.LabError, match="nope"):
         lab.faults.fail("nope")
+
+
+def test_a_broker_that_runs_is_not_started_again(lab: labkit.Lab) -> None:
+    """What lies in it stays."""
+    lab.pause()
+    run = lab.run(group(workflows.t.s() for _ in range(40)))
+    with pytest.raises(labkit.LabError, match="the broker runs"):
+        lab.faults.start_broker()
+    lab.resume()
+    run.wait(timeout=20)
+    assert run.graph.counts() == {"succeeded": 40}
 
 
 def test_reset_undoes_what_was_armed(lab: labkit.Lab) -> None:

@@ -9,7 +9,7 @@ import pytest
 from celery import chain, chord
 
 import labkit
-from labkit.playground import cost, playground
+from labkit.playground import Playground, cost, playground
 from tests import workflows
 
 
@@ -110,6 +110,123 @@ def test_pause_and_step(lab: labkit.Lab) -> None:
     assert not lab.paused
 
 
+async def until(ground: Playground, text: str) -> None:
+    """Wait until the playground says so."""
+    for _ in range(200):
+        if text in ground._meter.value:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(ground._meter.value)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number for each look that a playground has taken."""
+    looks: list[int] = []
+    look = Playground._look
+
+    def counted(ground: Playground) -> None:
+        looks.append(len(looks))
+        look(ground)
+
+    monkeypatch.setattr(Playground, "_look", counted)
+    return looks
+
+
+def test_one_look_at_a_time(lab: labkit.Lab, looks: list[int]) -> None:
+    """However often a button is pressed; what has not changed is not drawn again, and at the end nobody looks."""
+
+    async def click() -> None:
+        ground = playground(lambda: chain(*[workflows.t.si() for _ in range(4)]))
+        ground._buttons["Pause"].click()
+        ground._buttons["Run"].click()
+        for _ in range(20):
+            ground._buttons["Step"].click()
+        while lab.gate.held:
+            ground._buttons["Step"].click()
+            await asyncio.sleep(0.05)
+        pictures: list[str] = []
+        ground._picture.observe(lambda change: pictures.append(change["new"]), names="value")
+        looks.clear()
+        await asyncio.sleep(1)
+        assert len(looks) <= 6
+        assert len(pictures) <= 2
+        ground._buttons["Pause"].click()
+        await ground.runs[-1]
+        await until(ground, "over")
+        await asyncio.sleep(0.1)
+        looks.clear()
+        await asyncio.sleep(0.5)
+        assert (looks, ground._timer) == ([], None)
+
+    asyncio.run(click())
+
+
+def test_the_button_says_what_it_does(lab: labkit.Lab) -> None:
+    """Whoever has paused or resumed the lab."""
+
+    async def click() -> None:
+        lab.pause()
+        ground = playground(build, n=range(1, 9))
+        pause, step = ground._buttons["Pause"], ground._buttons["Step"]
+        assert (pause.description, step.disabled) == ("Resume", False)
+        lab.resume()
+        assert (pause.description, step.disabled) == ("Pause", True)
+        await asyncio.to_thread(lab.pause)
+        await asyncio.sleep(0.02)
+        assert (pause.description, step.disabled) == ("Resume", False)
+        pause.click()
+        assert (pause.description, lab.paused) == ("Pause", False)
+
+    asyncio.run(click())
+
+
+def test_a_control_that_is_moved_shows_its_plan_and_it_stays(lab: labkit.Lab) -> None:
+    """During a run and during a replay; a replay begins anew when it is asked for again."""
+
+    async def click() -> None:
+        ground = playground(build, n=range(1, 9))
+        ground._buttons["Pause"].click()
+        ground._buttons["Run"].click()
+        await until(ground, "paused")
+        ground.controls["n"].value = 3
+        await asyncio.sleep(0.5)
+        assert ground._meter.value == "not sent yet"
+        ground._buttons["Pause"].click()
+        await until(ground, "over")
+        said: list[str] = []
+        ground._picture.observe(lambda _: said.append(ground._meter.value), names="value")
+        ground._buttons["Replay"].click()
+        ground._buttons["Replay"].click()
+        await asyncio.sleep(0.6)
+        assert len(said) <= 4, "two replays at once"
+        ground.controls["n"].value = 5
+        await asyncio.sleep(0.6)
+        assert (ground._meter.value, ground._timer) == ("not sent yet", None)
+
+    asyncio.run(click())
+
+
+def test_what_is_saved_of_it(lab: labkit.Lab) -> None:
+    """The plan, states only once all is over, in place of the widget; and no times."""
+
+    async def click() -> None:
+        ground = playground(build, n=range(2, 9))
+        assert ground._kept.of == ground.widget.model_id
+        plan = labkit.draw(labkit.plan(build(2)))._repr_mimebundle_()["image/svg+xml"]
+        assert ground._kept.picture["image/svg+xml"] == plan
+        ground._buttons["Pause"].click()
+        ground._buttons["Run"].click()
+        await until(ground, "paused")
+        assert ground._repr_mimebundle_()["image/svg+xml"] == plan
+        ground._buttons["Pause"].click()
+        await until(ground, "over")
+        shown = {"image/svg+xml": labkit.draw(ground.runs[0])._repr_mimebundle_()["image/svg+xml"]}
+        assert ground._kept.picture == shown | {"text/plain": "playground of build(n=2)"}
+
+    asyncio.run(click())
+
+
 def test_the_cost_of_a_map_and_of_a_group(lab: labkit.Lab) -> None:
     """One message and many calls; as many messages as calls."""
     run = lab.run(workflows.double.map([1, 2, 3]))
@@ -119,3 +236,21 @@ def test_the_cost_of_a_map_and_of_a_group(lab: labkit.Lab) -> None:
     run.wait()
     assert (cost(run).messages, cost(run).calls) == (4, 4)
     assert "4 messages" in str(cost(run))
+
+
+def test_nobody_looks_after_the_lab_has_stopped(lab: labkit.Lab, looks: list[int]) -> None:
+    """A run that is held then is never over. (The module's last test: it stops its lab.)"""
+
+    async def click() -> None:
+        ground = playground(lambda: workflows.t.s())
+        ground._buttons["Pause"].click()
+        ground._buttons["Run"].click()
+        await until(ground, "paused")
+        lab.stop()
+        await until(ground, "the lab has stopped")
+        assert (ground._buttons["Pause"].description, ground._buttons["Step"].disabled) == ("Pause", True)
+        looks.clear()
+        await asyncio.sleep(0.5)
+        assert (looks, ground._timer, ground.runs[0].recording._listeners) == ([], None, [])
+
+    asyncio.run(click())

@@ -59,6 +59,12 @@ def launch(self: Any, n: int) -> None:
         add.delay(place, place)
 
 
+@app.task
+def nap(seconds: float) -> None:
+    """Take a while."""
+    time.sleep(seconds)
+
+
 @app.task(acks_late=True)
 def late() -> None:
     """Be acknowledged afterwards."""
@@ -186,6 +192,51 @@ class TestFeed:
 
         asyncio.run(main())
 
+    def test_a_second_page_takes_no_shape_away_from_the_first(self, lab: labkit.Lab, told: list[Any]) -> None:
+        async def main() -> None:
+            lab.pause()
+            view, run, first = watched(lab, launch.s(4))
+            lab.resume()
+            run.wait()  # nothing is told meanwhile
+            assert len(view.everything()["shape"]["nodes"]) == 5
+            await until_ignored(run)
+            shapes = [len(each["shape"]["nodes"]) for each in news(told) if "shape" in each]
+            assert (len(first["shape"]["nodes"]), shapes) == (1, [5])
+
+        asyncio.run(main())
+
+    def test_a_page_that_comes_late_knows_how_long_a_task_runs(self, lab: labkit.Lab, told: list[Any]) -> None:
+        async def main() -> None:
+            view, run, _ = watched(lab, nap.s(1.0))
+            await asyncio.sleep(0.6)
+            again = view.everything()
+            view._asked(None, {"do": "all", "have": 0, "version": 0, "number": 1}, [])
+            await asyncio.sleep(0.02)
+            assert 0.3 < again["age"] < 0.9
+            assert 0.3 < news(told)[-1]["age"] < 0.9
+            await run
+            assert "age" not in view.everything()
+
+        asyncio.run(main())
+
+    def test_what_is_saved_is_the_plan_until_all_is_over(self, lab: labkit.Lab, told: list[Any]) -> None:
+        async def main() -> None:
+            lab.pause()
+            view, run, first = watched(lab, chain(add.s(1, 1), add.s(2)))
+            plan = labkit.draw(run.plan)._repr_mimebundle_()
+            lab.step()
+            assert first["picture"] == view.everything()["picture"] == plan
+            assert not first["over"]
+            lab.resume()
+            await run
+            await until_ignored(run)
+            told.clear()
+            view._asked(None, {"do": "picture"}, [])
+            await asyncio.sleep(0.02)
+            assert news(told)[0] == {"picture": labkit.draw(run.graph)._repr_mimebundle_(), "over": True}
+
+        asyncio.run(main())
+
     def test_what_is_sent_is_bounded(self, lab: labkit.Lab) -> None:
         run = lab.run(chain(say.s(HOSTILE), fail.si(HOSTILE)))
         run.wait()
@@ -264,11 +315,34 @@ class TestButtons:
             assert not lab.paused
             await run
             await until_ignored(run)
-            self.ask(view, told, do="step")
-            await asyncio.sleep(0.02)
-            assert "not paused" in told[0][2]["refused"]
             await asyncio.sleep(0.5)
             assert not [each.name for each in threading.enumerate() if each.name.startswith("labkit step")]
+
+        asyncio.run(main())
+
+    def test_a_step_needs_a_paused_lab(self, lab: labkit.Lab, told: list[Any]) -> None:
+        async def main() -> None:
+            view, run, _ = watched(lab, nap.s(0.2))
+            self.ask(view, told, do="step")
+            await asyncio.sleep(0.02)
+            assert "not paused" in str([content.get("refused") for _, _, content in told])
+            await run
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("late", [{"do": "pause"}, {"do": "step"}, {"do": "slow", "seconds": 1}])
+    def test_what_is_pressed_late_leaves_the_next_run_alone(
+        self, lab: labkit.Lab, told: list[Any], late: dict[str, Any]
+    ) -> None:
+        async def main() -> None:
+            view, run, _ = watched(lab, add.s(1, 1))
+            await run
+            await until_ignored(run)
+            self.ask(view, told, **late)
+            await asyncio.sleep(0.02)
+            assert "this run is over" in told[0][2]["refused"]
+            assert not lab.paused
+            assert lab.gate.delay == 0
 
         asyncio.run(main())
 
@@ -417,7 +491,9 @@ class TestPage:
 class TestAssets:
     def test_the_module_has_no_imports_left_and_one_export(self) -> None:
         lines = [line for line in assets.module().splitlines() if re.match("import |export ", line)]
-        assert lines == ["export default { render };"]
+        assert lines == ["export default { initialize, render };"]
+        lines = [line for line in assets.keeper().splitlines() if re.match("import |export ", line)]
+        assert lines == ["export default { initialize: keepPicture };"]
 
     def test_every_script_is_used_and_named_by_what_it_imports(self) -> None:
         folder = Path(assets.__file__).parent

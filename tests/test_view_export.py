@@ -57,7 +57,7 @@ def test_a_loaded_recording_replays_without_a_lab_and_can_be_looked_at_closely(j
     wait_for_states(loaded, *ENDED)
     loaded.locator("[data-name=n5]").click()
     expect(loaded.locator(".panel")).to_contain_text("never ran")
-    expect(loaded.locator(".panel")).to_contain_text("What failed is #2 fail(2): ValueError: fail(2)")
+    expect(loaded.locator(".panel")).to_contain_text("What failed is #2 fail(2): ValueError: boom")
     page.keyboard.press("Escape")
 
     # Zoom, pan and fit by keyboard.

@@ -18,6 +18,8 @@ class Buttons:
     def __init__(self, run: Any, tell: Callable[[dict[str, Any]], None]) -> None:
         self._run, self._tell = run, tell
         self._steps: list[bool] = []
+        self._tasks = {node.task for node in run.recording.plan.nodes.values()}
+        self._looked = 0
         self._lock = threading.Lock()
         self._faulty = threading.Lock()
 
@@ -27,14 +29,24 @@ class Buttons:
         return {
             "running": lab.running,
             "paused": lab.running and lab.paused,
-            "held": len(lab.gate.held) if lab.running else 0,
             "slow": lab.gate.delay,
-            "tasks": sorted({node.task for node in self._run.recording.plan.nodes.values()}),
+            "tasks": self._names(),
         }
+
+    def _names(self) -> list[str]:
+        """The tasks of the plan, and those sent at run time so far."""
+        with self._lock:
+            facts = self._run.recording.facts[self._looked :]
+            self._looked += len(facts)
+            self._tasks.update(fact["task"] for fact in facts if fact["kind"] == "published")
+            return sorted(self._tasks)
 
     def press(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Do what was asked; returns what is to be said at once. Raises ``LabError`` if it cannot be done."""
         lab = self._run.lab
+        if self._run.over and asked.get("do") in ("pause", "step", "slow"):
+            # Pressed in time it may be, and heard only when a cell was done: it must not hold the next run.
+            raise LabError("this run is over: it cannot be paused, slowed down or stepped through any more.")
         match asked:
             case {"do": "pause"}:
                 lab.pause()
@@ -76,7 +88,7 @@ class Buttons:
                     )
             except LabError as error:
                 said["refused"] = str(error)
-            self._tell({**said, "lab": self.state(), "stepped": True})
+            self._tell({**said, "stepped": True})
             with self._lock:
                 self._steps.pop(0)
                 if not self._steps:
@@ -129,6 +141,6 @@ class Buttons:
                     said = {"said": done or str(self._run.lab.log[-1])}
             except Exception as error:  # told to whoever pressed the button, in the page
                 said = {"refused": str(error)}
-            self._tell({**said, "lab": self.state()})
+            self._tell(said)
 
         threading.Thread(target=work, name="labkit fault", daemon=True).start()

@@ -19,7 +19,14 @@ export function initialize({ model }) {
 /** What anywidget calls for each place in which the widget is shown. */
 export function render({ model, el }) {
   const view = new View(el, model.get("record"), (content) => model.send(content));
-  const heard = (content) => view.take(content);
+  const kept = ({ picture, over } = {}) => {
+    if (picture && over) view.root.dataset.kept = true;
+  };
+  const heard = (content) => {
+    kept(content.news);
+    view.take(content);
+  };
+  kept(model.get("record"));
   const heardEnough = whenGone(model, model.get("record").id, () => view.gone());
   model.on("msg:custom", heard);
   return () => {

@@ -24,6 +24,9 @@ class Feed:
         self.tasks = Tasks()
         self.since: float | None = None
         self.told = 0
+        self._told_version = -1
+        self._latest = 0.0
+        self._aged = 0
         self._doubt = False
         self._next = 0.0
         self._version = 0
@@ -41,19 +44,20 @@ class Feed:
         facts = self.recording.facts[:]
         if any(map(self._new, facts)):
             self.reshape()
-        self.told = self.told or len(facts)
+        if self._told_version < 0:  # the first page: others ask by themselves, and take nothing away from this one
+            self.told, self._told_version = len(facts), self._version
         return {
             "shape": self.shape.plain(),
             "version": self._version,
             "facts": self._plain(facts),
-            "over": self.recording.over.is_set(),
+            **self._moment(),
             "lanes": list(self.lanes),
         }
 
     def missing(self, had: int, version: int) -> dict[str, Any]:
         """What a page lacks that has the first ``had`` facts and this version of the shape."""
         facts = self.recording.facts[had:]
-        told: dict[str, Any] = {"from": had, "facts": self._plain(facts), "over": self.recording.over.is_set()}
+        told: dict[str, Any] = {"from": had, "facts": self._plain(facts), **self._moment()}
         return told if version == self._version else {**told, "shape": self.shape.plain(), "version": self._version}
 
     def news(self, *, final: bool = False) -> dict[str, Any] | None:
@@ -61,14 +65,26 @@ class Feed:
         facts = self.recording.facts[self.told :]
         told: dict[str, Any] = {}
         self._doubt = self._doubt or final or any(map(self._new, facts))
-        if self._doubt and (final or time.monotonic() >= self._next) and self.reshape():
+        if self._doubt and (final or time.monotonic() >= self._next):
+            self.reshape()
+        if self._version != self._told_version:
             told |= {"shape": self.shape.plain(), "version": self._version}
+            self._told_version = self._version
         if facts:
             told |= {"from": self.told, "facts": self._plain(facts)}
             self.told += len(facts)
         if final or told:
-            told["over"] = self.recording.over.is_set()
+            told |= self._moment()
         return told or None
+
+    def _moment(self) -> dict[str, Any]:
+        """Whether it is over; if not, how long ago its last fact was, in seconds: a page cannot know that."""
+        if self.recording.over.is_set():
+            return {"over": True}
+        facts = self.recording.facts[self._aged :]
+        self._aged += len(facts)
+        self._latest = max(self._latest, *(fact["at"] for fact in facts), 0.0)
+        return {"over": False} | ({"age": round(max(0.0, time.time() - self._latest), 3)} if self._latest else {})
 
     @property
     def wanting(self) -> bool:

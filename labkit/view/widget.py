@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Final
 from uuid import uuid4
 
@@ -55,6 +56,7 @@ class View(anywidget.AnyWidget):
         self._context = contextvars.copy_context()
         self._awake = threading.Event()
         self._due: asyncio.TimerHandle | None = None
+        self._state = self._buttons.state() if self._buttons else None
         self._ending = self._ended = False
         self._id = uuid4().hex
         super().__init__(model_id=self._id)
@@ -63,6 +65,8 @@ class View(anywidget.AnyWidget):
             self._ended = True
         else:
             recording.listen(self._hear)
+            if lab is not None:
+                lab.watch(self._wake)
             self._wake()
 
     def everything(self) -> dict[str, Any]:
@@ -74,9 +78,15 @@ class View(anywidget.AnyWidget):
         )
 
     def _picture(self) -> dict[str, Any]:
-        """What is saved in place of the view, once all is over."""
+        """What is saved in place of the view: the plan, until all is over."""
         recording = self._feed.recording
-        return {"picture": Drawing(recording.graph)._repr_mimebundle_()} if recording.over.is_set() else {}
+        if recording.over.is_set():
+            return {"picture": Drawing(recording.graph)._repr_mimebundle_(), "over": True}
+        return {"picture": self._planned, "over": False}
+
+    @cached_property
+    def _planned(self) -> dict[str, Any]:
+        return Drawing(self._feed.recording.plan)._repr_mimebundle_()
 
     # --- facts, to the browser ------------------------------------------------------------------------------
 
@@ -110,8 +120,8 @@ class View(anywidget.AnyWidget):
         news = self._feed.news(final=over)
         if final:
             news = {**(news or {}), **self._picture()}
-        if news:
-            self.send({"news": news})
+        if content := ({"news": news} if news else {}) | self._lab_news():
+            self.send(content)
         self._ending = over and not final
         if final and over:
             self._ended = True
@@ -133,10 +143,19 @@ class View(anywidget.AnyWidget):
         # Asked in whichever thread, answered here: only the loop works with the feed.
         if "page" in content:
             content["news"] = self._feed.missing(*content.pop("page")) | self._picture()
+        self._state = content["lab"] = self._buttons.state() if self._buttons else None
         self.send(content)
         # Nobody listens any more once all is over, but the backend may have been asked since.
         if self._ended and (news := self._feed.news()):
             self.send({"news": news})
+
+    def _lab_news(self) -> dict[str, Any]:
+        """How the lab is, if that is another than was told: others pause it too."""
+        state = self._buttons.state() if self._buttons else None
+        if state == self._state:
+            return {}
+        self._state = state
+        return {"lab": state}
 
     # --- buttons, from the browser --------------------------------------------------------------------------
 
@@ -146,6 +165,8 @@ class View(anywidget.AnyWidget):
         try:
             if content.get("do") == "all":
                 answer["page"] = (int(content["have"]), int(content["version"]))
+            elif content.get("do") == "picture":
+                answer["news"] = self._picture()
             elif self._buttons is not None:
                 answer |= self._buttons.press(content)
             elif content.get("do") == "why":
@@ -156,7 +177,6 @@ class View(anywidget.AnyWidget):
                 raise LabError("this is a recording: there is no lab behind it.")
         except LabError as error:
             answer["refused"] = str(error)
-        answer["lab"] = self._buttons.state() if self._buttons else None
         self._tell(answer)
 
 
