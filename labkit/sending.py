@@ -50,6 +50,7 @@ def inspect(signature: Signature, graph: Graph, app: Celery, *, registered: bool
         for node in graph.nodes.values():
             if node.role != "map" and node.task not in app._tasks:
                 raise LabError(_unregistered(graph.number(node.key), node.task, app._tasks))
+    _check_ids(graph)
     for node, serializer in _encoded(graph, app):
         _encode(graph, node, serializer)
     whole = True
@@ -61,6 +62,18 @@ def inspect(signature: Signature, graph: Graph, app: Celery, *, registered: bool
             _check_start(node, app, complete=whole and node.role != "body")
         except Exception as error:  # whatever Celery would have raised
             raise LabError(refusal(error, f"{graph.number(node.key)} {node.task}")) from error
+
+
+def _check_ids(graph: Graph) -> None:
+    """Raise ``LabError`` if two calls have one id: nobody could tell which of them a message or a result is of."""
+    first: dict[str, Node] = {}
+    for node in graph.nodes.values():
+        if node.id is not None and (other := first.setdefault(node.id, node)) is not node:
+            both = " and ".join(f"{graph.number(each.key)} {each.task}" for each in (other, node))
+            raise LabError(
+                f"{both} have one id (freeze(), or task_id=), and Celery would keep one result for both. "
+                "Give each an id of its own: a clone that was made before freeze()."
+            )
 
 
 def starting(graph: Graph) -> Iterator[Node]:

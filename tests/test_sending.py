@@ -201,3 +201,13 @@ def test_arguments_that_were_set_as_options(lab: labkit.Lab) -> None:
     """Celery finds out while it sends: it hands both on to ``apply_async``."""
     with pytest.raises(LabError, match=r"apply_async\(\) got multiple values for argument 'args'"):
         lab.run(group(weigh.s(), weigh.s().set(args=(1,))))
+
+
+@pytest.mark.parametrize("made", [chain, group, lambda *calls: chord([*calls], weigh.s())], ids=str)
+def test_two_calls_with_one_id(lab: labkit.Lab, made: Callable[..., Any]) -> None:
+    """A frozen signature in two places: Celery sends both under one id, and keeps one result."""
+    frozen = weigh.s()
+    frozen.freeze()
+    with pytest.raises(LabError, match=r"#1 parcels\.weigh and #2 parcels\.weigh have one id"):
+        lab.run(made(frozen, frozen))
+    assert lab.run(made(frozen.clone(), weigh.s())).get() is not None
