@@ -203,7 +203,9 @@ def test_arguments_that_were_set_as_options(lab: labkit.Lab) -> None:
         lab.run(group(weigh.s(), weigh.s().set(args=(1,))))
 
 
-@pytest.mark.parametrize("made", [chain, group, lambda *calls: chord([*calls], weigh.s())], ids=str)
+@pytest.mark.parametrize(
+    "made", [chain, group, lambda *calls: chord([*calls], weigh.s())], ids=["chain", "group", "chord"]
+)
 def test_two_calls_with_one_id(lab: labkit.Lab, made: Callable[..., Any]) -> None:
     """A frozen signature in two places: Celery sends both under one id, and keeps one result."""
     frozen = weigh.s()
