@@ -184,7 +184,11 @@ class Grower(Replacements):
             body = canvas.as_signature(chord)
             rest = list(body.options.get("chain") or ())
             if canvas.kind(body) == "chain":
+                links = canvas.links(body.options, "link")
                 body, *others = canvas.steps(body)
+                if links and others:  # what is linked to a chain follows its last step
+                    others[-1] = others[-1].clone()
+                    others[-1].options["link"] = [*canvas.links(others[-1].options, "link"), *links]
                 rest += others[::-1]
             if not known and (planned := self._match(body, last)):
                 self._follow(planned, rest, None, owner)

@@ -162,6 +162,7 @@ FIELD: Final[dict[str, Build]] = {
     "headers that add and one that fails": lambda: chord([joining.s(), boom.s()], u.s()),
     "the body starts the next chord": lambda: chord([t.s(), t.s()], launch_canvas.s(which="chord")) | u.s(),
     "launchers in every header": lambda: chord([launch.s(n=3) for _ in range(4)], u.s()),
+    "a linked chain behind a group, sent by a body": lambda: launch_canvas.s(which="linked chain behind a group"),
     "a replaced body": lambda: chord([t.s(), t.s()], replaced.s(which="chord")) | t.s(),
     # --- it succeeded, but the rest was cut off
     "cut off in a header": lambda: chord([t.s() | cut.s() | t.s(), t.s()], u.s()),

@@ -290,6 +290,7 @@ CANVASES_OF_TASKS: dict[str, Callable[[], Signature]] = {
     "chord, then a failing step": lambda: chain(chord([u.si(), u.si()], t.s()), boom.s()),
     "itself, by a chord and a step": lambda: chain(chord([u.si()], t.s()), replaced.si(which="chord, then steps")),
     "itself by a task, behind a chord": lambda: chain(chord([u.si()], t.s()), replaced.si(which="task")),
+    "linked chain behind a group": lambda: linked(chain(group(u.si(), u.si()), t.s(), t.s()), u.s()),
     "expired": lambda: given(u.si(), expires=-1),
     "unknown": lambda: signature("tests.workflows.nobody"),
     "two groups": lambda: chain(group(u.si(), u.si()), group(t.s(), t.s())),

@@ -139,7 +139,10 @@ def born(graph: Graph, facts: Sequence[Fact]) -> dict[str, int]:
         elif fact["kind"] == "errback":
             inline.setdefault(fact["id"], fact["n"])
     births: dict[str, int] = {}
+    linked = {edge.target for edge in graph.edges if edge.kind == "callback"}  # known with what they are linked to
     for node in graph.nodes.values():
+        if not node.planned and node.key in linked:
+            continue
         if node.planned:
             births[node.key] = -1
         elif node.id and node.id in first:
