@@ -118,15 +118,14 @@ export class Fold {
     for (const index of [...indices, ...inline]) {
       this.nodes[index] = { ...this.base[index], attempts: [], present: this.nodes[index].present };
     }
-    let facts = [];
-    const out = new Map(); // how often it was tried -> the message that says so last
+    const facts = [];
     for (const fact of this.facts.of.get(task) ?? []) {
       if (fact.place >= this.cursor) break;
-      if (fact.kind === "published") out.set(fact.retries ?? 0, facts.length);
-      if (fact.kind === "unsent" && out.has(fact.retries ?? 0)) facts[out.get(fact.retries ?? 0)] = null;
       facts.push(fact);
+      if (fact.kind !== "unsent") continue;
+      const out = facts.findLastIndex((each) => each.kind === "published" && (each.retries ?? 0) === (fact.retries ?? 0));
+      if (out >= 0) facts.splice(out, 1);
     }
-    facts = facts.filter(Boolean);
     const nodeOf = (fact) => {
       const depths = this.facts.runs.get(task) ?? [0];
       return this.nodes[indices[Math.min(Math.max(0, depths.indexOf(fact.depth)), indices.length - 1)]];
