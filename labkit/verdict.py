@@ -55,7 +55,7 @@ class Verdict:
     def __repr__(self) -> str:
         if self.accepted:
             return f"✓ {self.id} accepted" + (" (the solution)" if self.revealed else "")
-        other = ", with other numbers in the pieces" if self.fresh else ""
+        other = ", also for other numbers" if self.fresh else ""
         lines = [f"✗ {self.id} not yet{'' if self.what == NO_ANSWER else f'. This must hold{other}'}: {self.what}"]
         lines += [f"  expected  {self.expected}"] if self.expected else []
         lines += [f"  happened  {self.happened}"] if self.happened else []

@@ -114,7 +114,7 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("07.3", "no body", lambda pairs: chord([mul.s(*pair) for pair in pairs]), "gives a signature"),
     ("07.3", "not a function", chord([mul.s(1, 2)], xsum.s()), "answer is a function"),
     # repair
-    ("07.4", "as it was", broken, "raises no error"),
+    ("07.4", "as it was", broken, "a chord called with its body is sent at once"),
     ("07.4", "add worked out in Python", lambda n: chord([mul.s(n + 1, 2), mul.s(n + 1, 3)], xsum.s()), "add runs"),
     (
         "07.4",

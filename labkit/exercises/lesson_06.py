@@ -108,7 +108,7 @@ def _ended(trial: Trial, answer: Any, run: Run, over: int) -> None:
 @exercise(
     "06.3",
     "write",
-    "A group takes one flat list of signatures: which two does each pair need?",
+    "A group takes a list of signatures: which two does each pair need?",
     "group(task.s(a, b) for a, b in pairs for task in (…, …)) goes through both tasks for each pair.",
 )
 def write(answer: Any, trial: Trial) -> None:
@@ -126,6 +126,13 @@ def write(answer: Any, trial: Trial) -> None:
             f"{2 * count} messages",
             _count(run),
             **pictures,
+        )
+        trial.expect(
+            len(run.messages) >= own,
+            f"an add and a mul run for each of {given}",
+            f"{own} messages",
+            _count(run),
+            got=graph,
         )
         trial.expect(
             len(run.messages) == own, f"no other task runs for {given}", f"{own} messages", _count(run), **pictures
@@ -227,11 +234,11 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
             f"{width} may run at once",
             **pictures,
         )
-        trial.expect(width == 2, "two at once, not one", "two lanes", "each waits for the one before", **pictures)
+        trial.expect(width == 2, "two at once, not one", "two rows", "each waits for the one before", **pictures)
         longest = max(len(_longest(after, node.key)) for node in slows)
         trial.expect(
             longest == half,
-            "each lane has half of the tasks",
+            "each row has half of the tasks",
             f"at most {half} one after the other",
             f"{longest} one after the other",
             **pictures,

@@ -61,6 +61,8 @@ def slip(error: BaseException | None) -> tuple[str, str] | None:
         return "set() is given options, not arguments", "clone((…,))"
     if any(isinstance(each, _chord) and each.body is None for each in _values(frames[-1])):
         return "a chord has a body before a step follows it", "chord(header, body)"
+    if any(frame.f_code.co_name == "__call__" and isinstance(frame.f_locals.get("self"), _chord) for frame in frames):
+        return "a chord called with its body is sent at once", "chord(header, body), which only builds"
     for frame in filter(_of_celery, frames):
         name, given = frame.f_code.co_name, frame.f_locals
         args = given.get("args")
