@@ -181,7 +181,7 @@ class Labels:
             parts = [node.state if not why else f"{node.state}: {self.plain(why, limit)}"]
         if node.note is not None and node.note not in _FIRST:
             parts.append(self.plain(node.note, limit))
-        if len(node.attempts) > 1:
+        if len(node.attempts) > 1 and not (node.note or "").endswith("more than once"):
             parts.append(f"(attempt {len(node.attempts)})")
         return cut(" ".join(parts), limit + CALL)
 

@@ -19,16 +19,25 @@ from labkit.run import Run
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run has cost so far: messages sent, bodies called, seconds in which tasks waited, and ran."""
+    """What a run has cost so far: messages sent, bodies called, seconds in which tasks waited, and ran.
+
+    These are sums over all tasks; ``total`` is how many seconds passed from the first message to the last end.
+    """
 
     messages: int
     calls: int
     waiting: float
     running: float
+    total: float = 0.0
 
     def __str__(self) -> str:
-        seconds = f"{self.waiting:.2f} s waiting · {self.running:.2f} s running"
-        return f"{self.messages} messages · {self.calls} calls · {seconds}"
+        counted = " · ".join(
+            f"{many} {what}{'' if many == 1 else 's'}"
+            for many, what in ((self.messages, "message"), (self.calls, "call"))
+        )
+        return (
+            f"{counted} · {self.total:.2f} s in all (tasks: {self.waiting:.2f} s waiting, {self.running:.2f} s running)"
+        )
 
 
 def cost(run: Run) -> Cost:
@@ -41,6 +50,8 @@ def cost(run: Run) -> Cost:
         calls=sum(len(node.attempts) for node in nodes) + items - maps,
         waiting=sum(max(0.0, node.started - node.sent) for node in nodes if node.started and node.sent),
         running=sum(attempt.seconds or 0.0 for node in nodes for attempt in node.attempts),
+        total=max((node.finished for node in nodes if node.finished), default=0.0)
+        - min((node.sent for node in nodes if node.sent and node.finished), default=0.0),
     )
 
 
@@ -132,6 +143,8 @@ class Playground:
     def _show_lab(self) -> None:
         paused = self._lab is not None and self._lab.running and self._lab.paused
         self._buttons["Pause"].description = "Resume" if paused else "Pause"
+        self._buttons["Pause"].tooltip = "the lab is paused: nothing starts until you press this" if paused else ""
+        self._buttons["Pause"].button_style = "warning" if paused else ""
         self._buttons["Step"].disabled = not paused
         self._look()
 

@@ -220,9 +220,8 @@ class Stacks:
         for lane in lanes:
             alike.setdefault(self._shape(lane), []).append([each for unit in lane for each in self._all(unit)])
         for like in alike.values():
-            if len(like) <= self._most:
-                continue
-            self._stack(like, key)
+            if len(like) > self._most:
+                self._stack(like, key)
         if hanging is None:
             kept_lanes = [[unit for unit in lane if unit not in self._stands] for lane in lanes]
             self.lanes[key] = [lane for lane in kept_lanes if lane]
@@ -281,8 +280,13 @@ class Stacks:
             into = [] if unit in root else list(self._beyond(unit, self._in))
             owners = {find(source) for source, _ in into}
             # What follows a whole frame is no part of it, though all its values may come from one lane.
+            # A planned step behind what was not planned stood behind a task that this was put in the place of.
+            nodes = self.graph.nodes
+            planned = unit in nodes and nodes[unit].planned
             follows = frame and any(
-                edge.kind not in _HANGING and self._lift(source, hub) in inside for source, edge in into
+                edge.kind not in _HANGING
+                and (self._lift(source, hub) in inside or (planned and source in nodes and not nodes[source].planned))
+                for source, edge in into
             )
             if len(owners) == 1 and None not in owners and not follows:
                 root[unit] = str(owners.pop())
@@ -331,8 +335,8 @@ class Stacks:
         main: list[list[Node]] = []
         for lane in lanes:
             boxes = [box for unit in lane if unit in members for box in self.inside(unit)]
-            links = ("callback", "errback")
-            hanging = [to for box in boxes for to, edge in self._out.get(box, ()) if edge.kind in links]
+            linked = ((to, edge.kind) for box in boxes for to, edge in self._out.get(box, ()))
+            hanging = [to for to, kind in linked if kind in ("callback", "errback")]
             for box in hanging:
                 hanging += [to for to, _ in self._out.get(box, ()) if to in boxes and to not in hanging]
             nodes = [node for box in boxes if box not in hanging for node in self.nodes(box)]

@@ -54,6 +54,16 @@ def ratio(x: float, y: float) -> float:
     return x / y
 
 
+@tasks.app.task(name="bank09.if_positive")
+def if_positive(x: float, y: float) -> float | None:
+    return x / y if y > 0 else None
+
+
+@tasks.app.task(name="bank09.if_both")
+def if_both(x: float, y: float) -> float | None:
+    return x / y if x and y else None
+
+
 @tasks.app.task(name="bank09.or_none")
 def or_none(x: float, y: float) -> float | None:
     try:
@@ -208,6 +218,8 @@ WRONG: list[tuple[str, str, Any, str]] = [
     ("09.4", "chunks", lambda p: or_none.chunks(p, len(p)), "value is right"),
     ("09.4", "the word", lambda p: as_text.starmap(p), "value is right"),
     ("09.4", "nought", lambda p: or_zero.starmap(p), "value is right"),
+    ("09.4", "positive only", lambda p: if_positive.starmap(p), "value is right"),
+    ("09.4", "nothing of nothing", lambda p: if_both.starmap(p), "value is right"),
     ("09.4", "left out", lambda p: good_only.s(p), "value is right"),
     ("09.4", "left out before", lambda p: or_none.starmap([each for each in p if each[1]]), "value is right"),
     ("09.4", "ends at the first", lambda p: until_bad.s(p), "value is right"),

@@ -176,6 +176,7 @@ def repair(answer: Any, trial: Trial) -> None:
     """Divisions in one message, none of which ends the others."""
     for good, bad in ((3, 1), (3, 0), (trial.random.randint(2, 4), 2), (0, 2)):
         pairs = [[trial.random.randint(10, 99), trial.random.choice((2, 4, 5, 8))] for _ in range(good)]
+        pairs += [[trial.random.randint(10, 99), -2], [0, 4]] if good else []
         pairs += [[trial.random.randint(10, 99), 0] for _ in range(bad)]
         trial.random.shuffle(pairs)
         wanted = plan(xstarmap(signature("ratio_or_none"), pairs))

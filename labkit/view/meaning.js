@@ -116,7 +116,7 @@ export function outcome(node, plan = "") {
     parts.push(why ? `${node.state}: ${why}` : node.state);
   }
   if (node.note && !(node.note in FIRST)) parts.push(node.note);
-  if (node.attempts.length > 1) parts.push(`(attempt ${node.attempts.length})`);
+  if (node.attempts.length > 1 && !node.note?.endsWith("more than once")) parts.push(`(attempt ${node.attempts.length})`);
   return parts.filter(Boolean).join(" ");
 }
 
