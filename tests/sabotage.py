@@ -98,7 +98,7 @@ SABOTAGES: Final = (
     Sabotage(
         "attempts are not kept",
         "labkit/happened.py",
-        'node.attempts.append(Attempt(when=fact["at"]))',
+        'node.attempts.append(Attempt(when=fact["at"], slot=slot_name(fact) or None))',
         'node.attempts = [Attempt(when=fact["at"])]',
     ),
     Sabotage(
@@ -110,8 +110,8 @@ SABOTAGES: Final = (
     Sabotage(
         "a revoke counts for the first run of the body",
         "labkit/listen.py",
-        '"revoked", request.id, retries=request.retries or 0, why=why',
-        '"revoked", request.id, why=why',
+        '"revoked", request.id, retries=request.retries or 0, nesting=nesting, why=why',
+        '"revoked", request.id, nesting=nesting, why=why',
     ),
     Sabotage(
         "the body of replaced chains is not known as their end",
@@ -270,7 +270,7 @@ SABOTAGES: Final = (
     Sabotage(
         "unregistered tasks are sent",
         "labkit/sending.py",
-        "if registered and node.task not in app._tasks:",
+        'if node.role != "map" and node.task not in app._tasks:',
         "if False:",
         (f"{LAB}::test_a_task_that_is_not_registered",),
     ),
@@ -287,5 +287,62 @@ SABOTAGES: Final = (
         "for raw in reversed(client.lrange(key, 0, -1))]",
         "for raw in client.lrange(key, 0, -1)]",
         ("tests/test_queues.py",),
+    ),
+    # --- replacements, calls in a body, copies
+    Sabotage(
+        "the last step behind a chord that replaces a task is taken for that task",
+        "labkit/facts.py",
+        "depth = top.get(id, 0) + 1",
+        "depth = top.get(id, 0)",
+    ),
+    Sabotage(
+        "a message that could not be sent counts as sent",
+        "labkit/facts.py",
+        "left[place] = None",
+        "pass",
+    ),
+    Sabotage(
+        "the links of a replacement are lost",
+        "labkit/replacements.py",
+        "own[name] = [each for each in every if _call(each) not in map(_call, theirs or ())]",
+        "own[name] = []",
+    ),
+    Sabotage(
+        "a replacement that was swallowed takes over all the same",
+        "labkit/grow.py",
+        '"spawned" if swallowed else "replaced"',
+        '"replaced"',
+    ),
+    Sabotage(
+        "a body waits for itself",
+        "labkit/ghosts.py",
+        "if key in graph.nodes and key != waiting.key]",
+        "if key in graph.nodes]",
+    ),
+    Sabotage(
+        "a call in a body counts as a run of its own",
+        "labkit/listen.py",
+        "        if request.is_eager:\n",
+        "        if False:\n",
+    ),
+    Sabotage(
+        "a Retry raised by hand counts as one that is sent",
+        "labkit/listen.py",
+        "if self._sent_again(request.id):",
+        "if True:",
+    ),
+    Sabotage(
+        "a bare errback is put into a list",
+        "labkit/canvas.py",
+        "if listed else copy(given, what)",
+        "if listed else [copy(given, what)]",
+        ("tests/test_canvas.py",),
+    ),
+    Sabotage(
+        "two calls with one id are sent",
+        "labkit/sending.py",
+        "    _check_ids(graph)\n",
+        "",
+        ("tests/test_sending.py",),
     ),
 )

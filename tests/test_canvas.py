@@ -254,3 +254,11 @@ def test_the_apps_of_a_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
     # What Celery itself puts together from names has a proxy of the current app.
     (found,) = canvas.apps(Signature("by.name") | group([t.s(), u.s()]))
     assert found is app
+
+
+def test_a_bare_errback_stays_bare() -> None:
+    """On the body of a chord Celery takes it for a list of its keys: what is sent must be what Celery would send."""
+    given = t.s(1).set(link=t.s(2), link_error=t.s(3))
+    kept = canvas.copy(given)
+    assert (kept.options["link"], kept.options["link_error"]) == (t.s(2), t.s(3))
+    assert kept.options["link_error"] is not given.options["link_error"]
