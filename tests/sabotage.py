@@ -308,10 +308,10 @@ SABOTAGES: Final = (
         "own[name] = []",
     ),
     Sabotage(
-        "a replacement that was swallowed takes over all the same",
-        "labkit/grow.py",
-        '"spawned" if swallowed else "replaced"',
-        '"replaced"',
+        "a replacement that was swallowed is not told from its task",
+        "labkit/replacements.py",
+        "return bool(node.id and (node.id, self._depth(node)) in self.went_on)",
+        "return False",
     ),
     Sabotage(
         "a body waits for itself",
