@@ -39,7 +39,8 @@ for await (const line of createInterface({ input: process.stdin })) {
   const answers = cursors.map((cursor) => {
     fold.seek(cursor);
     const said = facts.sorted.slice(Math.max(0, cursor - 1), cursor).map((fact) => meaning(fact, fold));
-    return { said, nodes: fold.nodes.map((node) => ({ ...node, attempts: node.attempts.length })) };
+    const ran = ({ attempts }) => attempts.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0);
+    return { said, nodes: fold.nodes.map((node) => ({ ...node, attempts: node.attempts.length, ran: ran(node) })) };
   });
   console.log(JSON.stringify(answers));
 }
@@ -101,6 +102,7 @@ def expected(graph: Graph, node: Node) -> dict[str, Any]:
         "value": None if node.value is None else labels.literal(node.value, LONGEST),
         "answer": node.backend_state,
         "attempts": len(node.attempts),
+        "ran": pytest.approx(sum(attempt.seconds or 0.0 for attempt in node.attempts), abs=1e-4),
         "sent": node.sent is not None,
         "received": node.received is not None,
         "started": node.started is not None,
@@ -108,7 +110,7 @@ def expected(graph: Graph, node: Node) -> dict[str, Any]:
 
 
 def told(graph: Graph, node: dict[str, Any]) -> dict[str, Any]:
-    wanted = ("state", "reason", "note", "error", "value", "answer", "attempts")
+    wanted = ("state", "reason", "note", "error", "value", "answer", "attempts", "ran")
     seen = {name: node[name] for name in wanted}
     return seen | {name: node[name] is not None for name in ("sent", "received", "started")}
 

@@ -11,6 +11,7 @@ export const GLYPHS = {
 export const RETURNED = "its body returned; what came after it could not be sent or stored";
 export const UNTOLD = "Celery could not report its failure";
 
+const FOLLOWS = new Set(["result", "order", "callback"]);
 const UNDER_WAY = new Set(["sent", "received", "running", "retrying"]);
 const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
 
@@ -59,6 +60,10 @@ export class Fold {
     this.replaces = new Map([...this.replaced].flatMap(([source, targets]) => targets.map((each) => [each, source])));
     this.leaves = shape.frames.map((_, place) => this.inside(this.first + place));
     this.before = new Map();
+    this.behind = new Map(); // a node -> those that wait for it, each with the kind of its edge
+    for (let index = 0; index < this.first; index += 1) {
+      for (const [kind, source] of this.awaited(index)) if (FOLLOWS.has(kind)) this.push(this.behind, source, [kind, index]);
+    }
     this.maps = shape.frames.filter((frame) => frame.kind === "map" || frame.kind === "starmap");
     this.update(new Set(), 0);
   }
@@ -108,6 +113,7 @@ export class Fold {
       this.nodes[index].present = present;
     }
     for (const task of touched) this.task(task);
+    for (const task of touched) this.bodiesEnd(this.byTask.get(task) ?? []);
     this.conclude();
     this.fromMaps();
   }
@@ -152,6 +158,23 @@ export class Fold {
       if (fact.kind === "answered") for (const index of indices) this.answered(this.nodes[index], fact);
     }
     for (const index of [...indices, ...inline]) this.nodes[index].own = this.nodes[index].state;
+  }
+
+  /** A body has returned when what comes after it is published; Celery tells of its success a little later. */
+  bodiesEnd(indices) {
+    for (const index of indices) {
+      for (const [kind, source] of this.awaited(index)) this.bodyEnds(kind, source, index);
+      for (const [kind, target] of this.behind.get(index) ?? []) this.bodyEnds(kind, index, target);
+    }
+  }
+
+  bodyEnds(kind, from, to) {
+    const [source, { sent }] = [this.nodes[from], this.nodes[to]];
+    if (!FOLLOWS.has(kind) || sent === null || source.started === null || source.finished === null) return;
+    if (sent < source.started || sent >= source.finished) return;
+    source.finished = sent;
+    const last = source.attempts.at(-1);
+    if (last) last.seconds = Math.max(0, sent - last.at);
   }
 
   send(node, fact) {
