@@ -551,7 +551,7 @@ RIGHT_5: dict[str, Any] = {
 WRONG_5: dict[str, tuple[Any, str]] = {
     "as it was": (task(careless), "tried again by a new message"),
     "retried": (task(careless, **AGAIN), "charged once for one refusal"),
-    "charged in the first run": (task(first_run_only, **AGAIN), "charged once when it is sent once more"),
+    "charged in the first run": (task(first_run_only, **AGAIN), "charged once when order"),
     "done is done": (task(done_is_done, **AGAIN), "the value is right for one refusal"),
     "asked first, not retried": (task(asked_first), "tried again by a new message"),
     "confirmed first": (task(confirmed_first, **AGAIN), "an order is charged for a bank that answers"),

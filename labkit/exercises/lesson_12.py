@@ -266,9 +266,9 @@ def meet_a_constraint(answer: Any, trial: Trial) -> None:
                 (order, amount), node = orders[case], nodes[case]
                 if not again:
                     tried(trial, run, node, many + 1, case)
-                _paid(trial, run.graph, order, amount, "when it is sent once more" if again else f"for {case}")
+                _paid(trial, run.graph, order, amount, f"when {order} is sent once more" if again else f"for {case}")
                 comes_to_an_end(trial, run, node, case)
-                has_value(trial, run, node, receipts[order], "an order that is sent once more" if again else case)
+                has_value(trial, run, node, receipts[order], f"{order}, which is sent once more" if again else case)
 
 
 def _paid(trial: Trial, graph: Graph, order: str, amount: float, case: str) -> None:
