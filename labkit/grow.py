@@ -198,8 +198,6 @@ class Grower(Replacements):
         if place not in self._bodies and (not known or nesting > self._depth(known[-1])):
             if isinstance(chord, str):
                 return
-            # It puts itself in the place of a task: the steps of a header's chain are sent by others than that task.
-            owner = known[-1] if known else owner
             frame = self._frame_of.get(ends[0], ends[0])
             if owner and first_id(body) == owner.id:
                 body.options |= self._own_links(owner, body.options)

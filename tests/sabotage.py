@@ -114,12 +114,6 @@ SABOTAGES: Final = (
         '"revoked", request.id, nesting=nesting, why=why',
     ),
     Sabotage(
-        "the body of replaced chains is not known as their end",
-        "labkit/grow.py",
-        "            owner = known[-1] if known else owner\n",
-        "",
-    ),
-    Sabotage(
         "an inline errback is not shown",
         "labkit/happened.py",
         "        _inline(grower, fact)\n",
@@ -128,8 +122,8 @@ SABOTAGES: Final = (
     Sabotage(
         "a replacement does not take over what came after the replaced task",
         "labkit/grow.py",
-        "                self._take_over(owner, node)\n",
-        "",
+        "self._take_over(owner, node)\n",
+        "pass\n",
     ),
     Sabotage(
         "a message sent by a task is not put below it",
