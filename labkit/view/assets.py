@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +35,14 @@ def _joined(names: tuple[str, ...]) -> str:
 
 @cache
 def module() -> str:
-    """The script as the module that anywidget loads."""
-    return f"{script()}\nexport default {{ initialize, render }};\n"
+    """The script and the style sheet as the module that anywidget loads.
+
+    It loads it for each widget anew: all of one version share the first, whose code the browser has made fast by then.
+    """
+    text = f"{script()}\nconst dressed = (given) => {{ dress({json.dumps(style())}); return render(given); }};\n"
+    name = f"labkit.{sha256(text.encode()).hexdigest()[:16]}"
+    shared = f"globalThis[Symbol.for({name!r})] ??= {{ initialize, render: dressed }}"
+    return f"{text}export default {shared};\n"
 
 
 @cache

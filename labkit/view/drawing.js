@@ -23,6 +23,13 @@ export function cutTo(text, width, size) {
   return "…";
 }
 
+/** The states of those of these nodes that are there. */
+function statesOf(nodes, fold) {
+  const found = new Set();
+  for (const each of nodes) if (fold.nodes[each].present) found.add(fold.nodes[each].state);
+  return found;
+}
+
 /** 1234567 as "1,234,567". */
 function grouped(number) {
   return String(number).replace(/\B(?=(\d{3})+$)/g, ",");
@@ -181,11 +188,12 @@ export class Drawing {
   show(fold, now) {
     this.fold = fold;
     for (const box of this.boxes) {
+      box.states = statesOf(box.told.nodes, fold);
       if (box.told.stack) this.showStack(box, fold);
       else this.showNode(box, fold, now);
     }
     this.frames.forEach((frame, place) => frame && this.showFrame(frame, place, fold));
-    for (const line of this.lines) this.showLine(line, fold);
+    for (const line of this.lines) this.showLine(line);
     if (!this.current?.present) this.stand(this.boxes.find(({ present }) => present), this.current?.group.matches(":focus"));
     const { svg } = this;
     // Colours change slowly, but what has just been drawn has no colour to change from.
@@ -244,10 +252,8 @@ export class Drawing {
     group.classList.toggle("absent", !fold.leaves[place].some((each) => fold.nodes[each].present));
   }
 
-  showLine(line, fold) {
-    const states = line.ends.map((boxes) => new Set(
-      boxes.flatMap(({ told }) => told.nodes.map((each) => fold.nodes[each]).filter(({ present }) => present).map(({ state }) => state)),
-    ));
+  showLine(line) {
+    const states = line.ends.map((boxes) => (boxes.length === 1 ? boxes[0].states : new Set(boxes.flatMap((box) => [...box.states]))));
     const only = (set, state) => set.size === 1 && set.has(state);
     const went = (set) => set.size > 0 && !set.has("planned") && !set.has("never ran"); // sent before its source failed
     let look = line.name;

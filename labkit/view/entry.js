@@ -16,6 +16,16 @@ export function initialize({ model }) {
   if (!over) model.send({ do: "picture" });
 }
 
+/** The style sheet, put in once: whenever one is, every element of the page is styled anew. */
+export function dress(css) {
+  const worn = document.getElementById("labkit-style");
+  if (worn?.textContent === css) return;
+  const style = worn ?? document.createElement("style");
+  style.id = "labkit-style";
+  style.textContent = css;
+  if (!worn) document.head.append(style);
+}
+
 /** What anywidget calls for each place in which the widget is shown. */
 export function render({ model, el }) {
   const view = new View(el, model.get("record"), (content) => model.send(content));

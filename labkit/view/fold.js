@@ -86,8 +86,12 @@ export class Fold {
     return this.shape.frames[member - this.first].members.flatMap((each) => this.inside(each));
   }
 
-  /** Fold the first `cursor` facts. `changed`: from this place on the facts are others than before. */
-  seek(cursor, changed = Infinity) {
+  /**
+   * Fold the first `goal` facts, or go `most` facts towards them: whether it is there. `changed`: from this place on the
+   * facts are others than before.
+   */
+  seek(goal, changed = Infinity, most = Infinity) {
+    const cursor = goal > this.cursor ? Math.min(goal, this.cursor + most) : Math.max(goal, this.cursor - most);
     const from = Math.min(cursor, this.cursor, changed);
     const until = changed < this.cursor ? this.facts.length : Math.max(cursor, this.cursor);
     const touched = new Set();
@@ -97,6 +101,7 @@ export class Fold {
     }
     this.cursor = cursor;
     this.update(touched);
+    return cursor === goal;
   }
 
   update(touched) {
@@ -239,14 +244,14 @@ export class Fold {
   }
 
   whyNot(node) {
-    const sources = [];
+    const { nodes } = this;
     const awaited = this.awaited(node.index);
-    for (const [kind, index] of awaited) {
-      if (this.nodes[index].present) sources.push([kind, this.nodes[index]]);
-    }
+    // Thousands, for a chord's body: copied only where one of them is not there.
+    const sources = awaited.every(([, index]) => nodes[index].present) ? awaited : awaited.filter(([, index]) => nodes[index].present);
     if (!sources.length) return null;
-    if (sources[0][0] === "errback") return this.errbackNotCalled(sources.map(([, source]) => source));
-    for (const [kind, source] of sources) {
+    if (sources[0][0] === "errback") return this.errbackNotCalled(sources.map(([, index]) => nodes[index]));
+    for (const [kind, index] of sources) {
+      const source = nodes[index];
       if (FINAL.has(source.state) && source.state !== "succeeded") {
         const said = `#${source.index + 1} ${DID[source.state]}`;
         if (source.note === RETURNED && source.role !== "header") {
@@ -256,13 +261,13 @@ export class Fold {
         return source.role === "header" ? `header ${said}` : said;
       }
     }
-    if (sources.length < awaited.length || sources.some(([, source]) => source.state !== "succeeded")) return null;
+    if (sources.length < awaited.length || sources.some(([, index]) => nodes[index].state !== "succeeded")) return null;
     if (node.error !== null) return `it could not be sent: ${node.error}`;
-    if (sources.some(([, source]) => source.note === "as the backend answers")) return null;
+    if (sources.some(([, index]) => nodes[index].note === "as the backend answers")) return null;
     if ((this.shape.nodes[node.index].born ?? -1) >= 0 && this.stillSending(node.index)) return null;
-    const replaced = sources.find(([, source]) => source.note === "replaced itself");
-    if (replaced) return this.replacement(node, replaced[1]);
-    return `#${sources.at(-1)[1].index + 1} ended without sending it`;
+    const replaced = sources.find(([, index]) => nodes[index].note === "replaced itself");
+    if (replaced) return this.replacement(node, nodes[replaced[1]]);
+    return `#${sources.at(-1)[1] + 1} ended without sending it`;
   }
 
   /** Whether a task that led to this node still runs: not all headers of a body that it sends may be known. */

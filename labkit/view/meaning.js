@@ -72,7 +72,9 @@ export function meaning(fact, fold, before = null) {
 function answers(fold) {
   const found = new Map();
   for (const node of fold.nodes) {
-    if (node.answer) found.set(node.answer, [...(found.get(node.answer) ?? []), node]);
+    if (!node.answer) continue;
+    if (found.has(node.answer)) found.get(node.answer).push(node);
+    else found.set(node.answer, [node]);
   }
   const said = [...found].map(([state, nodes]) => {
     const ghosts = nodes.filter((node) => node.state === "never ran").length;
@@ -191,10 +193,18 @@ function partsIn(shape, place, inside) {
 /** The title of a frame of this kind: how many of its parts succeeded. */
 export function progress(kind, parts, fold) {
   if (kind === "replaced") return kind;
-  const states = parts.map((part) => new Set(part.map((each) => fold.nodes[each].state)));
-  const done = states.filter((each) => each.size === 1 && each.has("succeeded")).length;
-  const began = states.some((each) => each.size > 1 || !each.has("planned"));
-  const far = began ? `${states.some((each) => each.has("unknown")) ? "?" : done} of ` : "";
+  let [done, began, unknown] = [0, false, false]; // without a set for each part: there may be thousands
+  for (const part of parts) {
+    let all = part.length > 0;
+    for (const each of part) {
+      const { state } = fold.nodes[each];
+      all &&= state === "succeeded";
+      began ||= state !== "planned";
+      unknown ||= state === "unknown";
+    }
+    if (all) done += 1;
+  }
+  const far = began ? `${unknown ? "?" : done} of ` : "";
   const calls = MANY.includes(kind) ? (parts.length === 1 ? " call" : " calls") : "";
   return `${kind} · ${far}${parts.length}${calls}`;
 }

@@ -2,9 +2,12 @@
 
 const SHARE = 0.25; // of the time, at most, is spent on painting …
 const LATEST = 500; // … but nobody waits longer than so many milliseconds for it
+const FULL = 4; // milliseconds of painting after which another view of the page has to wait for the next frame
+
+const spent = { frame: null, time: 0 }; // by all views of the page, which share this script
 
 export class Pace {
-  /** `paint()` paints what there is then. */
+  /** `paint()` paints what there is then, and returns whether it has more to do in the next frame. */
   constructor(paint) {
     this.paint = paint;
     this.painted = -Infinity;
@@ -30,12 +33,21 @@ export class Pace {
   }
 
   now() {
+    const frame = document.timeline.currentTime;
+    if (spent.frame !== frame) Object.assign(spent, { frame, time: 0 });
+    if (spent.time > FULL) {
+      this.frame = requestAnimationFrame(() => this.now());
+      return;
+    }
     this.frame = null;
     const began = performance.now();
-    this.paint();
+    const more = this.paint();
     this.painted = performance.now();
     this.cost = this.painted - began;
+    spent.time += this.cost;
+    if (more) this.frame = requestAnimationFrame(() => this.now());
   }
+
 
   close() {
     clearTimeout(this.timer);

@@ -75,7 +75,7 @@ export class Sheet {
     cell.dataset.node = node;
     cell.setAttribute("role", "button");
     cell.setAttribute("tabindex", this.cells.length ? "-1" : "0");
-    return { node, cell, shown: "" };
+    return { node, cell, state: null, call: null };
   }
 
   title(index) {
@@ -110,9 +110,8 @@ export class Sheet {
 
   look(each) {
     const node = this.shown.nodes[each.node];
-    const shown = `${node.state}\n${node.call}`;
-    if (shown === each.shown) return;
-    each.shown = shown;
+    if (node.state === each.state && node.call === each.call) return;
+    Object.assign(each, { state: node.state, call: node.call });
     each.cell.className = `cell ${node.state.replace(" ", "-")}`;
     each.cell.textContent = GLYPHS[node.state];
     each.cell.setAttribute("aria-label", `#${node.index + 1} ${node.call}, ${node.state}`);

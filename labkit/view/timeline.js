@@ -2,6 +2,7 @@
 
 const LANE = 13;
 const INSET = 8; // half of the scrubber's thumb: its middle stands over the cursor's line
+const NARROW = 3; // pixels of which a border would leave nothing
 const NAMED = 16; // pixels that a run must be wide to have its number on it
 const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked", stranded: "lost" };
 
@@ -94,6 +95,7 @@ export class Timeline {
     if (this.theme === theme) return;
     this.theme = theme;
     this.colours = new Map();
+    this.looks = new Map();
   }
 
   colour(name) {
@@ -101,6 +103,12 @@ export class Timeline {
       this.colours.set(name, getComputedStyle(this.canvas).getPropertyValue(`--${name}`) || "gray");
     }
     return this.colours.get(name);
+  }
+
+  /** The colours of a run in this state: of its middle, its border and its number. */
+  look(state) {
+    if (!this.looks.has(state)) this.looks.set(state, ["fill", "border", "text"].map((part) => this.colour(`${state}-${part}`)));
+    return this.looks.get(state);
   }
 
   sized() {
@@ -129,6 +137,7 @@ export class Timeline {
     pen.font = "9px sans-serif";
     pen.textBaseline = "middle";
     const covered = this.runs.lanes.map(() => 0);
+    let held = null; // the colour in the pen: to set it for each of thousands of runs takes long
     for (const run of this.runs.found) {
       if (run.from > now) break;
       const ended = run.until !== null && run.until <= now;
@@ -137,14 +146,18 @@ export class Timeline {
       const wide = Math.max(2, x(ended ? run.until : now) - from);
       if (state === "succeeded" && from + wide < covered[run.lane] + 0.5) continue; // nobody would see it
       covered[run.lane] = from + wide;
-      const look = ["fill", "border", "text"].map((part) => this.colour(`${state}-${part}`));
-      [pen.fillStyle, pen.strokeStyle] = look;
+      const look = this.look(state);
+      const middle = look[wide < NARROW ? 1 : 0];
+      if (held !== middle) [pen.fillStyle, pen.strokeStyle] = [middle, look[1]];
+      held = middle;
       pen.fillRect(from, run.lane * LANE + 1.5, wide, LANE - 4);
+      if (wide < NARROW) continue;
       pen.strokeRect(from + 0.5, run.lane * LANE + 1.5, Math.max(1, wide - 1), LANE - 4);
       const said = wide > NAMED ? this.label(run) : "";
       if (said && wide > pen.measureText(said).width + 4) {
         pen.fillStyle = look[2];
         pen.fillText(said, from + 3, run.lane * LANE + LANE / 2);
+        held = null;
       }
     }
     pen.fillStyle = this.colour("ink");

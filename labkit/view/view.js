@@ -19,6 +19,8 @@ const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const SELDOM = 100; // milliseconds at least between two frames of a crowd that goes on …
 const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
+const FOLDING = 6; // milliseconds of folding in one frame: the page may do something else before the next …
+const PART = 100; // … looked at after so many facts
 const GONE = "The kernel is gone, so nothing more will come: this is what it told until then.";
 const STOPPED = "The lab has stopped, so this run will not go on.";
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
@@ -129,11 +131,14 @@ export class View {
     this.draw();
   }
 
-  /** Fold what has come and where the cursor has gone since the last time. */
-  catchUp() {
-    this.fold.seek(this.player.cursor, this.changed);
+  /** Fold what has come and where the cursor has gone, for so many milliseconds; whether that was enough. */
+  catchUp(time = Infinity) {
+    const until = performance.now() + time;
+    let all = this.fold.seek(this.player.cursor, this.changed, PART);
+    while (!all && performance.now() < until) all = this.fold.seek(this.player.cursor, Infinity, PART);
     this.timeline.follow(this.facts, this.changed);
     this.changed = Infinity;
+    return all;
   }
 
   /** A message from the kernel. */
@@ -297,7 +302,7 @@ export class View {
 
   paint() {
     const { player, facts, fold } = this;
-    this.catchUp();
+    if (!this.catchUp(FOLDING)) return true;
     const now = this.now();
     const until = Math.max(facts.end, now);
     this.drawing.show(fold, now);
@@ -321,6 +326,7 @@ export class View {
     this.root.dataset.over = this.over;
     this.tick();
     if (unfolding) this.draw();
+    return false;
   }
 
   /** The states right before the last fact, where it matters. */

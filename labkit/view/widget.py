@@ -43,7 +43,6 @@ class View(anywidget.AnyWidget):
     """
 
     _esm = assets.module()
-    _css = assets.style()
     record = AnyTrait().tag(sync=True, to_json=_everything)
 
     def __init__(self, recording: Recording, run: Any = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
