@@ -134,9 +134,10 @@ def live() -> Iterator[Row]:
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as browser,
     ):
-        yield from _latency(jupyter, browser.new_page())
-        yield from _cost(jupyter, browser.new_page())
-        yield from _clicks(jupyter, browser.new_page())
+        for measured in (_latency, _cost, _clicks, _tasks):
+            page = browser.new_page()
+            yield from measured(jupyter, page)
+            page.close()
 
 
 def _latency(jupyter: Any, page: Any) -> Iterator[Row]:
@@ -168,37 +169,52 @@ def _cost(jupyter: Any, page: Any) -> Iterator[Row]:
     yield Row("  sent to the page, per task", said, "", said, "", 1, f"≤ {WEIGHT:,} B", weight <= WEIGHT)
 
 
-def _clicks(jupyter: Any, page: Any) -> Iterator[Row]:
+def _begin_to_click(jupyter: Any, page: Any, name: str) -> None:
     from tests.jupyter import run_all
 
-    jupyter.open(page, "clicks", _SETUP, _CLICKED)
+    jupyter.open(page, name, _SETUP, _CLICKED)
     run_all(page)
     page.locator(".labkit").first.wait_for()
+
+
+def _click(page: Any) -> None:
+    """Click until the chords have ended."""
+    until = time.monotonic() + 180
+    place = 0
+    ended = page.locator(".jp-OutputArea-output pre", has_text="CLICKED [")
+    while place % LOOK or not ended.count():  # to look takes the page itself some milliseconds
+        if time.monotonic() > until:
+            raise LabError("the chords that were clicked at did not end.")
+        if target := page.evaluate(_TARGET, BUTTONS[place % len(BUTTONS)]):
+            page.mouse.click(*target)
+        page.wait_for_timeout(BETWEEN)
+        place += 1
+
+
+def _clicks(jupyter: Any, page: Any) -> Iterator[Row]:
+    _begin_to_click(jupyter, page, "clicks")
     page.evaluate(_LISTEN)
-    with _traced(page) as spent:
-        until = time.monotonic() + 180
-        place = 0
-        ended = page.locator(".jp-OutputArea-output pre", has_text="CLICKED [")
-        while place % LOOK or not ended.count():  # to look takes the page itself some milliseconds
-            if time.monotonic() > until:
-                raise LabError("the chords that were clicked at did not end.")
-            if target := page.evaluate(_TARGET, BUTTONS[place % len(BUTTONS)]):
-                page.mouse.click(*target)
-            page.wait_for_timeout(BETWEEN)
-            place += 1
+    _click(page)
     clicked, answers = page.evaluate("[window.clicked, window.answers]")
     if clicked < 10 * CLICKED:
         raise LabError(f"only {clicked} clicks reached the page.")
     answers += [QUICK] * (clicked - len(answers))
     middle, slow, most = median(answers), quantiles(answers, n=20, method="inclusive")[-1], max(answers)
     bound, said = f"≤ {seconds(ANSWER)}", spread(answers, seconds)
-    yield Row("  a click meanwhile, to its frame on the screen", seconds(middle), "", seconds(middle), said, len(answers))
+    yield Row("  a click meanwhile, to the screen", seconds(middle), "", seconds(middle), said, len(answers))
     yield Row("  the 95th percentile", seconds(slow), "", seconds(slow), "", len(answers), bound, slow <= ANSWER)
     yield Row("  the slowest", seconds(most), "", seconds(most), "", len(answers), bound, most <= ANSWER)
+
+
+def _tasks(jupyter: Any, page: Any) -> Iterator[Row]:
+    # By itself: a browser that writes down what it does answers later.
+    _begin_to_click(jupyter, page, "tasks")
+    with _traced(page) as spent:
+        _click(page)
     longest = max(spent)
     yield Row(
         "  the page's longest task (processor time)",
-        *(seconds(longest), "", seconds(longest), "", len(spent), bound),
+        *(seconds(longest), "", seconds(longest), "", len(spent), f"≤ {seconds(ANSWER)}"),
         met=longest <= ANSWER,
     )
 

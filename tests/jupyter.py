@@ -120,6 +120,19 @@ def wait_for_states(view: Locator, *expected: str) -> None:
         time.sleep(0.05)
 
 
+def read(path: Path) -> nbformat.NotebookNode:
+    """The saved notebook, once the server has written all of it."""
+    until = time.monotonic() + PATIENCE / 1000
+    while True:
+        try:
+            notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+        except nbformat.reader.NotJSONError:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        else:
+            return notebook
+
+
 def theme(page: Page, name: str) -> None:
     menu(page, "Settings")
     page.locator(".lm-Menu-item", has_text=re.compile("^Theme$")).click()

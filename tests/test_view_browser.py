@@ -5,13 +5,24 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import nbformat
 import pytest
 from celery import Celery, chord
 from playwright.sync_api import Page, expect
 
 import labkit
-from tests.jupyter import PATIENCE, Jupyter, menu, ready, run_all, screenshot, states, theme, view, wait_for_states
+from tests.jupyter import (
+    PATIENCE,
+    Jupyter,
+    menu,
+    read,
+    ready,
+    run_all,
+    screenshot,
+    states,
+    theme,
+    view,
+    wait_for_states,
+)
 
 SETUP = """
 import pathlib, time
@@ -210,7 +221,7 @@ def test_a_stack_unfolds_and_a_saved_notebook_shows_the_picture(
     page.keyboard.press("Control+s")
     until = time.monotonic() + PATIENCE / 1000
     path = jupyter.folder / "stack.ipynb"
-    while not (outputs := nbformat.read(path, as_version=4).cells[1].outputs):
+    while not (outputs := read(path).cells[1].outputs):
         assert time.monotonic() < until
         time.sleep(0.1)
     assert set(outputs[0].data) == {"image/svg+xml", "text/plain"}

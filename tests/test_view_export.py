@@ -4,14 +4,13 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.jupyter import PATIENCE, Jupyter, run_all, screenshot, states, view, wait_for_states
+from tests.jupyter import PATIENCE, Jupyter, read, run_all, screenshot, states, view, wait_for_states
 
 pytestmark = pytest.mark.timeout(240)  # a JupyterLab on a busy machine
 
@@ -118,10 +117,9 @@ def saved(path: Path, text: str) -> nbformat.NotebookNode:
     """The notebook, once this text is in the outputs that are saved."""
     until = time.monotonic() + PATIENCE / 1000
     while True:
-        with suppress(nbformat.reader.NotJSONError):  # the server is writing it
-            notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
-            if text in str([cell.get("outputs") for cell in notebook.cells]):
-                return notebook
+        notebook = read(path)
+        if text in str([cell.get("outputs") for cell in notebook.cells]):
+            return notebook
         assert time.monotonic() < until
         time.sleep(0.1)
 

@@ -4,11 +4,10 @@ import re
 import time
 from typing import Any
 
-import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.jupyter import PATIENCE, Jupyter, menu, ready, run_all, states, view, wait_for_states
+from tests.jupyter import PATIENCE, Jupyter, menu, read, ready, run_all, states, view, wait_for_states
 from tests.test_view_browser import SETUP
 
 pytestmark = pytest.mark.timeout(240)  # a JupyterLab on a busy machine
@@ -37,7 +36,7 @@ def saved(jupyter: Jupyter, page: Page, name: str, state: str) -> list[Any]:
     page.locator('[data-jp-item-name="save"]').first.click()
     until = time.monotonic() + PATIENCE / 1000
     while True:
-        outputs = [cell.outputs for cell in nbformat.read(jupyter.folder / f"{name}.ipynb", as_version=4).cells[1:3]]
+        outputs = [cell.outputs for cell in read(jupyter.folder / f"{name}.ipynb").cells[1:3]]
         if all(each and f' {state}"' in each[0].data.get("image/svg+xml", "") for each in outputs):
             return [each[0] for each in outputs]
         assert time.monotonic() < until

@@ -24,6 +24,7 @@ const DID = {
 const LOOSE = new Set(["unregistered", "rejected", "redelivered", "doubled", "stranded", "lost"]);
 
 function byRun(life) {
+  if (!life.some((fact) => fact.retries)) return life;
   let last = 0;
   const runs = life.map((fact) => {
     const run = fact.retries || (LOOSE.has(fact.kind) ? last : 0);
@@ -168,8 +169,8 @@ export class Fold {
   /** A body has returned when what comes after it is published; Celery tells of its success a little later. */
   bodiesEnd(indices) {
     for (const index of indices) {
-      for (const [kind, source] of this.awaited(index)) this.bodyEnds(kind, source, index);
-      for (const [kind, target] of this.behind.get(index) ?? []) this.bodyEnds(kind, index, target);
+      for (const pair of this.awaited(index)) this.bodyEnds(pair[0], pair[1], index);
+      for (const pair of this.behind.get(index) ?? []) this.bodyEnds(pair[0], index, pair[1]);
     }
   }
 
@@ -247,12 +248,14 @@ export class Fold {
     const { nodes } = this;
     const awaited = this.awaited(node.index);
     // Thousands, for a chord's body: copied only where one of them is not there.
-    const sources = awaited.every(([, index]) => nodes[index].present) ? awaited : awaited.filter(([, index]) => nodes[index].present);
+    const isThere = (pair) => nodes[pair[1]].present;
+    const sources = awaited.every(isThere) ? awaited : awaited.filter(isThere);
     if (!sources.length) return null;
     if (sources[0][0] === "errback") return this.errbackNotCalled(sources.map(([, index]) => nodes[index]));
-    for (const [kind, index] of sources) {
-      const source = nodes[index];
+    for (const pair of sources) {
+      const source = nodes[pair[1]];
       if (FINAL.has(source.state) && source.state !== "succeeded") {
+        const [kind] = pair;
         const said = `#${source.index + 1} ${DID[source.state]}`;
         if (source.note === RETURNED && source.role !== "header") {
           return `#${source.index + 1} returned, but what comes after it could not be sent`;
@@ -261,7 +264,7 @@ export class Fold {
         return source.role === "header" ? `header ${said}` : said;
       }
     }
-    if (sources.length < awaited.length || sources.some(([, index]) => nodes[index].state !== "succeeded")) return null;
+    if (sources.length < awaited.length || sources.some((pair) => nodes[pair[1]].state !== "succeeded")) return null;
     if (node.error !== null) return `it could not be sent: ${node.error}`;
     if (sources.some(([, index]) => nodes[index].note === "as the backend answers")) return null;
     if ((this.shape.nodes[node.index].born ?? -1) >= 0 && this.stillSending(node.index)) return null;

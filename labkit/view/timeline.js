@@ -2,7 +2,8 @@
 
 const LANE = 13;
 const INSET = 8; // half of the scrubber's thumb: its middle stands over the cursor's line
-const NARROW = 3; // pixels of which a border would leave nothing
+const HIGH = LANE - 3; // of a bar
+const NARROW = 4; // pixels of which a border would leave little
 const NAMED = 16; // pixels that a run must be wide to have its number on it
 const LOOK = { succeeded: "succeeded", failed: "failed", retried: "retrying", ended: "rejected", lost: "lost", rejected: "rejected", revoked: "revoked", stranded: "lost" };
 
@@ -95,7 +96,7 @@ export class Timeline {
     if (this.theme === theme) return;
     this.theme = theme;
     this.colours = new Map();
-    this.looks = new Map();
+    this.looks = {};
   }
 
   colour(name) {
@@ -107,8 +108,7 @@ export class Timeline {
 
   /** The colours of a run in this state: of its middle, its border and its number. */
   look(state) {
-    if (!this.looks.has(state)) this.looks.set(state, ["fill", "border", "text"].map((part) => this.colour(`${state}-${part}`)));
-    return this.looks.get(state);
+    return (this.looks[state] ??= ["fill", "border", "text"].map((part) => this.colour(`${state}-${part}`)));
   }
 
   sized() {
@@ -136,30 +136,47 @@ export class Timeline {
     for (let lane = 0; lane < this.runs.lanes.length; lane += 1) pen.fillRect(INSET, (lane + 1) * LANE - 1, width - 2 * INSET, 0.5);
     pen.font = "9px sans-serif";
     pen.textBaseline = "middle";
-    const covered = this.runs.lanes.map(() => 0);
-    let held = null; // the colour in the pen: to set it for each of thousands of runs takes long
+    const bands = this.runs.lanes.map(() => null); // in each lane: bars without a gap, too narrow for borders
+    const rare = []; // drawn last, so that what succeeded beside it does not hide it
+    const draw = (band, lane) => {
+      pen.fillStyle = band.colour;
+      pen.fillRect(band.from, lane * LANE + 1, band.until - band.from, HIGH);
+    };
+    const usual = this.look("succeeded")[1];
+    const end = (band, lane) => {
+      if (band?.colour === usual) draw(band, lane);
+      else if (band) rare.push([band, lane]);
+    };
     for (const run of this.runs.found) {
       if (run.from > now) break;
       const ended = run.until !== null && run.until <= now;
-      const state = ended ? LOOK[run.end] : "running";
-      const from = x(run.from);
-      const wide = Math.max(2, x(ended ? run.until : now) - from);
-      if (state === "succeeded" && from + wide < covered[run.lane] + 0.5) continue; // nobody would see it
-      covered[run.lane] = from + wide;
-      const look = this.look(state);
-      const middle = look[wide < NARROW ? 1 : 0];
-      if (held !== middle) [pen.fillStyle, pen.strokeStyle] = [middle, look[1]];
-      held = middle;
-      pen.fillRect(from, run.lane * LANE + 1.5, wide, LANE - 4);
-      if (wide < NARROW) continue;
-      pen.strokeRect(from + 0.5, run.lane * LANE + 1.5, Math.max(1, wide - 1), LANE - 4);
-      const said = wide > NAMED ? this.label(run) : "";
-      if (said && wide > pen.measureText(said).width + 4) {
-        pen.fillStyle = look[2];
-        pen.fillText(said, from + 3, run.lane * LANE + LANE / 2);
-        held = null;
+      const look = this.look(ended ? LOOK[run.end] : "running");
+      // Whole pixels: they are sharp, and what a thousand of them take is half of what fractions do.
+      const from = Math.round(x(run.from));
+      const until = Math.max(from + 2, Math.round(x(ended ? run.until : now)));
+      const { lane } = run;
+      const band = bands[lane];
+      if (until - from < NARROW) {
+        if (band?.colour === look[1] && from <= band.until) {
+          band.until = Math.max(band.until, until);
+          continue;
+        }
+        end(band, lane);
+        bands[lane] = { from, until, colour: look[1] };
+        continue;
       }
+      end(band, lane);
+      bands[lane] = null;
+      draw({ from, until, colour: look[1] }, lane);
+      pen.fillStyle = look[0];
+      pen.fillRect(from + 1, lane * LANE + 2, until - from - 2, HIGH - 2);
+      const said = until - from > NAMED ? this.label(run) : "";
+      if (!said || until - from < pen.measureText(said).width + 4) continue;
+      pen.fillStyle = look[2];
+      pen.fillText(said, from + 3, lane * LANE + LANE / 2);
     }
+    bands.forEach(end);
+    for (const [band, lane] of rare) draw(band, lane);
     pen.fillStyle = this.colour("ink");
     pen.fillRect(x(now) - 0.75, 0, 1.5, height);
   }

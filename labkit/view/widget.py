@@ -24,7 +24,7 @@ from labkit.view.feed import Feed
 BURST: Final = 0.003
 #: Facts go to the browser this often at most, in seconds; where they come in crowds, less often.
 OFTEN: Final = 0.012
-SELDOM: Final = 0.1
+SELDOM: Final = 0.15
 CROWD: Final = 20
 #: What the backend answers comes when all is over: the view listens so much longer, in seconds.
 LINGER: Final = 0.5
@@ -60,9 +60,9 @@ class View(anywidget.AnyWidget):
         self._id = uuid4().hex
         super().__init__(model_id=self._id)
         self.on_msg(self._asked)
-        if recording.over.is_set():
+        if recording.over.is_set() and self._feed.told == len(recording.facts):
             self._ended = True
-        else:
+        else:  # also of a run that ended while this was made
             recording.listen(self._hear)
             if lab is not None:
                 lab.watch(self._wake)
