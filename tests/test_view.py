@@ -172,6 +172,33 @@ class TestFeed:
 
         asyncio.run(main())
 
+    def test_a_run_that_ends_while_its_view_is_made_is_told_to_its_end(
+        self, lab: labkit.Lab, told: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        everything = View.everything
+
+        def slowly(view: View) -> dict[str, Any]:
+            state = everything(view)
+            view._feed.recording.over.wait(10)
+            return state
+
+        async def main() -> None:
+            lab.pause()
+            run = lab.run(chain(add.s(1, 1), add.s(2)))
+            with monkeypatch.context() as patched:
+                patched.setattr(View, "everything", slowly)
+                threading.Timer(0.1, lab.resume).start()
+                view = View(run.recording, run)
+            assert run.over
+            had = view._feed.told
+            assert had < len(run.recording.facts)
+            await until_ignored(run)
+            last = news(told)
+            assert sum(len(each.get("facts", ())) for each in last) == len(run.recording.facts) - had
+            assert last[-1]["over"]
+
+        asyncio.run(main())
+
     def test_the_shape_is_sent_again_only_when_there_are_new_nodes(self, lab: labkit.Lab, told: list[Any]) -> None:
         async def main() -> None:
             _, run, _ = watched(lab, chord([add.s(1, 1), fail.s("no")], xsum.s()))

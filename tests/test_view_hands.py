@@ -23,7 +23,7 @@ going = threading.Semaphore(0)
 
 #: `show` opens a view, with a kernel that answers if `lab` is given, and `tell` brings a message from that.
 PAGE = """
-window.Runs = Runs;
+Object.assign(window, { Pace, Runs, Timeline, dress });
 window.tell = (content) => view.take(content);
 window.show = (record, lab) => {
   const send = ({ number }) => setTimeout(() => tell({ answer: number }));
@@ -362,3 +362,63 @@ def test_the_lanes_take_on_the_colours_of_another_theme(lab: labkit.Lab, page: P
     before = json.dumps(page.evaluate(pixels))
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"JSON.stringify(({pixels})()) !== {json.dumps(before)}".replace(", ", ","), timeout=5000)
+
+
+def test_views_that_take_long_paint_in_frames_of_their_own(lab: labkit.Lab, page: Page) -> None:
+    show(page, told(lab.run(add.s(1, 1))))
+    frames = """async (long) => {
+        const frames = [];
+        const paces = [1, 2, 3].map(() => new Pace(() => {
+            frames.push(document.timeline.currentTime);
+            for (const until = performance.now() + long; performance.now() < until; );
+        }));
+        await new Promise(requestAnimationFrame);
+        for (const pace of paces) pace.ask();
+        while (frames.length < 3) await new Promise(requestAnimationFrame);
+        return new Set(frames).size;
+    }"""
+    assert page.evaluate(frames, 6) == 3
+    assert within(lambda: page.evaluate(frames, 0) == 1)
+
+
+def test_what_failed_is_seen_among_thousands_that_did_not(lab: labkit.Lab, page: Page) -> None:
+    show(page, told(lab.run(add.s(1, 1))))
+    colours = page.evaluate(
+        """([failed, many]) => {
+            const sorted = Array.from({ length: many }, (_, task) => [
+                { kind: "started", task, depth: 0, at: task, slot: "1" },
+                { kind: task === failed ? "failed" : "succeeded", task, depth: 0, at: task + 1, slot: "1" },
+            ]).flat();
+            const timeline = new Timeline(document.querySelector(".lanes"), () => "");
+            timeline.width = 300;
+            timeline.follow({ sorted, length: sorted.length }, 0);
+            timeline.show(many, many);
+            const { data } = timeline.canvas.getContext("2d").getImageData(0, 0, 300, 13);
+            const found = new Set();
+            for (let at = 0; at < data.length; at += 4) found.add(data.slice(at, at + 3).join());
+            const wanted = (name) => {
+                const parts = timeline.colour(name).match(/[0-9a-f]{2}/gi);
+                return found.has(parts.map((each) => parseInt(each, 16)).join());
+            };
+            return [wanted("failed-border"), wanted("succeeded-border"), wanted("lost-border")];
+        }""",
+        [500, 3000],
+    )
+    assert colours == [True, True, False]
+
+
+def test_the_style_sheet_is_put_in_once(lab: labkit.Lab, page: Page) -> None:
+    show(page, told(lab.run(add.s(1, 1))))
+    changes = page.evaluate(
+        """() => {
+            const changes = [];
+            const observer = new MutationObserver(() => {});
+            observer.observe(document.head, { subtree: true, childList: true, characterData: true });
+            for (const css of [".a { }", ".a { }", ".b { }", ".b { }"]) {
+                dress(css);
+                changes.push(observer.takeRecords().length > 0);
+            }
+            return [...changes, document.querySelectorAll("#labkit-style").length];
+        }"""
+    )
+    assert changes == [True, False, True, False, 1]
