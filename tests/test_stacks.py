@@ -161,3 +161,14 @@ def test_errbacks_planned_or_never_called_alike_are_one() -> None:
 def test_an_errback_never_called_is_left_out_where_the_same_was_called() -> None:
     assert errbacks("never ran", "succeeded", "never ran") == {"e0": None, "e2": None}
     assert "1.b.e" in stacks(failing()).boxes
+
+
+def test_a_body_planned_behind_a_header_that_replaced_itself_stands_outside_of_it() -> None:
+    inside = ("g.0", "g.1")
+    nodes = [Node("h.0", "tasks.swap", role="header"), Node("b", "tasks.body", role="body")]
+    nodes += [Node(key, "tasks.add", role="header", planned=False) for key in inside]
+    nodes += [Node("g.b", "tasks.xsum", role="body", planned=False)]
+    edges = [Edge("h.0", "g.0", "replaced"), Edge("h.0", "g.1", "replaced")]
+    edges += [Edge(key, "g.b") for key in inside] + [Edge("g.b", "b")]
+    drawn = stacks(Graph(nodes, edges, [Frame("h", "header", ("h.0",)), Frame("g", "header", inside)]))
+    assert drawn.lanes["h"] == [["h.0", "g", "g.b"]]
