@@ -422,3 +422,38 @@ def test_the_style_sheet_is_put_in_once(lab: labkit.Lab, page: Page) -> None:
         }"""
     )
     assert changes == [True, False, True, False, 1]
+
+
+def test_the_queue_by_keyboard_alone(lab: labkit.Lab, page: Page) -> None:
+    record = told(lab.run(group(add.s(k, k) for k in range(30))))
+    sent = [fact for fact in record["facts"] if fact["kind"] == "published"]
+    shown = show(page, {**record, "facts": sent})
+    waiting = shown.locator(".waiting-part li")
+    expect(waiting).to_have_count(25)
+    expect(waiting.last).to_have_text("+ 6")
+    assert waiting.evaluate_all("(all) => all.filter(({ tabIndex }) => tabIndex === 0).length") == 1
+
+    # The front is at the bottom: upwards is on.
+    waiting.first.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(shown.locator(".panel h4")).to_have_text("#2 add(1, 1)")
+    page.keyboard.press("Escape")
+    assert focused(page) == "1"
+    page.keyboard.press(" ")
+    expect(shown.locator(".panel h4")).to_have_text("#2 add(1, 1)")
+    page.keyboard.press("Escape")
+
+    # How many more there are is no button; and nothing is there behind it.
+    for _ in range(40):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert waiting.last.evaluate("(last) => last === document.activeElement && last.role") == "note"
+    expect(shown.locator(".panel")).to_be_hidden()
+
+    # What has the focus goes: so does the focus, but not out of the view.
+    page.keyboard.press("Home")
+    expect(waiting).to_have_count(0)
+    assert focused(page).startswith("labkit")

@@ -23,21 +23,45 @@ export function places(fold) {
 /** The column at the right: the queue with its front at the bottom, and the worker's shelf below it. */
 export class Queue {
   constructor(host, chosen) {
+    this.host = host;
     this.parts = {};
-    host.addEventListener("click", ({ target }) => {
-      if (target.dataset?.node) chosen(Number(target.dataset.node));
-    });
+    host.addEventListener("click", ({ target }) => this.choose(target));
+    host.addEventListener("keydown", (event) => this.key(event));
+    this.chosen = chosen;
     for (const [name, title] of [["waiting", "queue"], ["fetched", "fetched, not acknowledged"], ["running", "running"]]) {
       const part = document.createElement("section");
       const head = document.createElement("h4");
       const list = document.createElement("ul");
       head.append(title, " ", document.createElement("span"));
+      list.setAttribute("role", "group");
       list.setAttribute("aria-label", title);
       part.append(head, list);
       part.className = `part ${name}-part`;
       host.append(part);
       this.parts[name] = { count: head.lastChild, list, boxes: [], shown: "" };
     }
+  }
+
+  choose(box) {
+    if (box.dataset?.node) this.chosen(Number(box.dataset.node), box);
+  }
+
+  /** The tab key comes to the first of each part, arrows go on from it: upwards where the front is at the bottom. */
+  key(event) {
+    const part = Object.values(this.parts).find(({ list }) => list === event.target.parentNode);
+    if (!part) return;
+    const by = { ArrowDown: 1, ArrowUp: -1 }[event.key] * (part === this.parts.waiting ? -1 : 1);
+    if (event.key === "Enter" || event.key === " ") this.choose(event.target);
+    else if (by) part.boxes[part.boxes.indexOf(event.target) + by]?.focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  box(part) {
+    const box = part.list.appendChild(document.createElement("li"));
+    box.setAttribute("tabindex", part.boxes.length ? "-1" : "0");
+    return box;
   }
 
   show(fold) {
@@ -52,8 +76,11 @@ export class Queue {
     if (shown === part.shown) return;
     part.shown = shown;
     part.count.textContent = nodes.length ? nodes.length : "";
-    while (part.boxes.length < wanted.length) part.boxes.push(part.list.appendChild(document.createElement("li")));
-    for (const box of part.boxes.splice(wanted.length)) box.remove();
+    while (part.boxes.length < wanted.length) part.boxes.push(this.box(part));
+    const gone = part.boxes.splice(wanted.length);
+    const focused = gone.some((box) => box.matches(":focus"));
+    for (const box of gone) box.remove();
+    if (focused) (part.boxes.at(-1) ?? this.host.parentNode).focus({ preventScroll: true });
     wanted.forEach(([state, index, text, call], place) => {
       const box = part.boxes[place];
       if (box.className !== state) box.className = state;
@@ -61,6 +88,7 @@ export class Queue {
       box.textContent = text;
       box.title = call;
       box.dataset.node = index;
+      box.setAttribute("role", index === "" ? "note" : "button");
     });
   }
 }
