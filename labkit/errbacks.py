@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from labkit.graph import Edge, Graph, Node
@@ -38,9 +39,15 @@ def uncalled(graph: Graph, labels: Labels) -> dict[str, str | None]:
             waiting.append(((*rest, tuple(args)), node))
     first: dict[tuple[Any, ...], str] = {}
     stands: dict[str, str | None] = {}
+    groups = {member: key for key, frame in graph.frames.items() for member in frame.members}
+    alike: Counter[tuple[Any, ...]] = Counter()  # in one group each is called
     for call, node in waiting:
+        look = (*call, node.state)
+        place = alike[look, groups.get(node.key)]
+        if node.key in groups:
+            alike[look, groups[node.key]] += 1
         if node.state == "never ran" and call in called:
             stands[node.key] = None
-        elif (kept := first.setdefault((*call, node.state), node.key)) != node.key:
+        elif (kept := first.setdefault((*look, place), node.key)) != node.key:
             stands[node.key] = kept
     return stands

@@ -158,6 +158,14 @@ def test_errbacks_planned_or_never_called_alike_are_one() -> None:
     assert errbacks("never ran", "never ran") == {"e1": "e0"}
 
 
+def test_equal_errbacks_of_one_group_are_two_and_of_two_groups_are_the_same() -> None:
+    keys = ("g.0", "g.1", "h.0", "h.1")
+    nodes = [Node("t", "tasks.add"), *(Node(key, "tasks.alarm", role="errback") for key in keys)]
+    edges = [Edge("t", key, "errback", False) for key in keys]
+    graph = Graph(nodes, edges, [Frame("g", "group", keys[:2]), Frame("h", "group", keys[2:])])
+    assert uncalled(graph, Labels(graph)) == {"h.0": "g.0", "h.1": "g.1"}
+
+
 def test_an_errback_never_called_is_left_out_where_the_same_was_called() -> None:
     assert errbacks("never ran", "succeeded", "never ran") == {"e0": None, "e2": None}
     assert "1.b.e" in stacks(failing()).boxes
