@@ -21,11 +21,15 @@ ANSWER: Final = 3.0
 #: Other priorities lie in lists of their own (kombu/transport/redis.py).
 _SEPARATOR: Final = "\x06\x16"
 _STEPS: Final = (0, 3, 6, 9)
+_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One task message: what the wire says of it. ``embed`` holds what comes after it (chain, chord, links)."""
+    """One task message: what the wire says of it. ``embed`` holds what comes after it (chain, chord, links).
+
+    Only JSON is read. Of a body in another format (pickle, YAML) ``readable`` is false, and what is in it stays empty.
+    """
 
     id: str
     task: str
@@ -34,13 +38,19 @@ class Message:
     queue: str = ""
     headers: dict[str, Any] = field(default_factory=dict)
     embed: dict[str, Any] = field(default_factory=dict)
+    readable: bool = True
 
     def node(self, key: str = "0") -> Node:
         """The message as a node of a graph; of a map only how many items it has."""
         return Node(key, self.task, self.id, self.args, counted(self.task, self.kwargs))
 
     def __repr__(self) -> str:
-        return Labels(Graph([self.node()])).call(self.node())
+        return self.told(Labels(Graph([self.node()])), self.node())
+
+    def told(self, labels: Labels, node: Node) -> str:
+        """The call; of one that cannot be read only the task."""
+        call = labels.call(node)
+        return call if self.readable else f"{call.removesuffix('()')}(…)"
 
     @classmethod
     def decode(cls, raw: bytes | str, queue: str = "") -> Message:
@@ -50,11 +60,13 @@ class Message:
         """
         try:
             envelope = json.loads(raw)
+            headers = envelope["headers"]
+            if envelope.get("content-type", _JSON) != _JSON:
+                return cls(headers["id"], headers["task"], (), {}, queue, headers, readable=False)
             body = envelope["body"]
             if envelope.get("properties", {}).get("body_encoding") == "base64":
                 body = base64.b64decode(body)
             args, kwargs, embed = json.loads(body)
-            headers = envelope["headers"]
             return cls(headers["id"], headers["task"], tuple(args), kwargs, queue, headers, embed or {})
         except (ValueError, KeyError, TypeError) as error:
             raise LabError(f"a message in {queue!r} is no task in JSON ({type(error).__name__}).") from error
@@ -72,8 +84,8 @@ class Messages(list[Message]):
         yield self.title or f"{len(self)} message{'' if len(self) == 1 else 's'}"
         nodes = [each.node(str(place)) for place, each in enumerate(self, 1)]
         labels = Labels(self._graph or Graph(nodes))
-        for node in nodes:
-            yield f"{node.key:>3}  {labels.call(node)}"
+        for message, node in zip(self, nodes, strict=True):
+            yield f"{node.key:>3}  {message.told(labels, node)}"
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())

@@ -124,6 +124,22 @@ def test_a_message_is_decoded() -> None:
     assert Message.decode(raw().encode()) == Message.decode(raw())
 
 
+def test_of_a_message_in_another_format_only_the_headers_are_read(lab: labkit.Lab) -> None:
+    with lab.app.connection_for_write() as connection:
+        message = connection.SimpleQueue("not-json")
+        task_headers = {"id": "an-id", "task": "tasks.add", "lang": "py"}
+        message.put((("a secret",), {}, {}), serializer="pickle", headers=task_headers)
+        message.close()
+    try:
+        [found] = lab.queue("not-json").waiting
+        assert (found.id, found.task, found.args, found.readable) == ("an-id", "tasks.add", (), False)
+        assert repr(found) == "add(…)"
+        assert "add(…)" in repr(lab.queue("not-json"))
+    finally:
+        with lab.app.connection_for_write() as connection:
+            connection.SimpleQueue("not-json").clear()
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "no json", "[]", "{}", raw(body="%"), raw(body=""), raw(headers={}), raw(body="e30=")],
