@@ -47,7 +47,7 @@ class Lab(Pace):
     """A broker, a worker and a recorder around one Celery app. Made by `start`, ended by `stop`.
 
     ``app`` is the app; ``url`` the broker's; ``slots`` the worker's threads; ``queues`` what the worker serves.
-    ``cut_short`` is the `Run` of the last canvas, if there was one, that Celery refused when a part was sent already.
+    ``cut_short`` is the `Run` of the last canvas that was refused, or interrupted, when a part had been sent.
     """
 
     def __init__(self, app: Celery, *, slots: int, port: int | None, redact: Redact | None) -> None:
@@ -253,12 +253,14 @@ class Lab(Pace):
             finally:
                 self.listener.unsent()
                 recording.sent()
-        except Exception as error:
+        except BaseException as error:
             if sent := sent_before(recording, error):
                 results = [self.app.AsyncResult(id) for id in sent]
                 self.cut_short = Run(self, recording, GroupResult(uuid(), results, app=self.app))
             else:
                 self._active.remove(recording)
+            if not isinstance(error, Exception):
+                raise
             raise LabError(refusal(error) + half_way(graph, sent)) from error
         return Run(self, recording, result)
 
@@ -269,11 +271,7 @@ _starting = threading.Lock()
 
 
 def start(
-    app: Celery | None = None,
-    *,
-    slots: int = SLOTS,
-    port: int | None = None,
-    redact: Redact | None = None,
+    app: Celery | None = None, *, slots: int = SLOTS, port: int | None = None, redact: Redact | None = None
 ) -> Lab:
     """Start an embedded broker and worker, or return the lab that runs already.
 

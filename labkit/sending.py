@@ -197,7 +197,7 @@ def refusal(error: BaseException, what: str = "this canvas") -> str:
 # --- what was sent all the same -----------------------------------------------------------------------------
 
 
-def sent_before(recording: Recording, error: Exception) -> list[str]:
+def sent_before(recording: Recording, error: BaseException) -> list[str]:
     """The ids of the messages that went out before Celery refused the rest of a canvas with ``error``.
 
     What would have been sent with them, and was not, is marked in the recording's plan, if anything was sent.

@@ -188,6 +188,28 @@ def test_what_was_sent_before_celery_refused_is_there_to_see(lab: labkit.Lab) ->
     assert lab.run(weigh.s()).get(timeout=10) == 0
 
 
+def test_what_was_sent_before_it_was_interrupted_is_there_to_see(lab: labkit.Lab) -> None:
+    def interrupt(sender: str, headers: dict[str, Any], **_: Any) -> None:
+        if "stop" in headers["argsrepr"]:
+            raise KeyboardInterrupt
+
+    signals.before_task_publish.connect(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            lab.run(group(weigh.s(1), weigh.s("stop"), weigh.s(2)))
+        assert lab.cut_short is not None
+        lab.cut_short.wait(timeout=10)
+        assert [node.state for node in lab.cut_short.graph.nodes.values()] == ["succeeded", "never ran", "never ran"]
+        before = lab.cut_short
+        with pytest.raises(KeyboardInterrupt):
+            lab.run(weigh.s("stop"))
+        assert lab.cut_short is before
+        assert lab.active() == []
+    finally:
+        signals.before_task_publish.disconnect(interrupt)
+    assert lab.run(weigh.s()).get(timeout=10) == 0
+
+
 def test_of_what_was_refused_at_once_nothing_is_kept(lab: labkit.Lab, sent: list[str]) -> None:
     lab.cut_short = None
     with pytest.raises(LabError, match=r"RuntimeError: not today$"):
