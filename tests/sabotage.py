@@ -218,6 +218,27 @@ SABOTAGES: Final = (
         "while busy:",
         ("tests/test_timeline.py",),
     ),
+    Sabotage(
+        "a body behind a header that replaced itself stands in its frame",
+        "labkit/stacks.py",
+        "or (planned and source in nodes and not nodes[source].planned)",
+        "",
+        ("tests/test_stacks.py",),
+    ),
+    Sabotage(
+        "equal errbacks of one group are one",
+        "labkit/errbacks.py",
+        "place = alike[look, groups.get(node.key)]",
+        "place = 0",
+        ("tests/test_stacks.py",),
+    ),
+    Sabotage(
+        "a run that ends while its view is made is not told to its end",
+        "labkit/view/widget.py",
+        "if recording.over.is_set() and self._feed.told == len(recording.facts):",
+        "if recording.over.is_set():",
+        ("tests/test_view.py::TestFeed::test_a_run_that_ends_while_its_view_is_made_is_told_to_its_end",),
+    ),
     # --- the lab
     Sabotage(
         "a closed gate holds nothing",
@@ -281,6 +302,20 @@ SABOTAGES: Final = (
         "for raw in reversed(client.lrange(key, 0, -1))]",
         "for raw in client.lrange(key, 0, -1)]",
         ("tests/test_queues.py",),
+    ),
+    Sabotage(
+        "what an interrupted canvas had sent is forgotten",
+        "labkit/lab.py",
+        "except BaseException as error:",
+        "except Exception as error:",
+        ("tests/test_sending.py::test_what_was_sent_before_it_was_interrupted_is_there_to_see",),
+    ),
+    Sabotage(
+        "a message that is not JSON hides the whole queue",
+        "labkit/queues.py",
+        'if envelope.get("content-type", _JSON) != _JSON:',
+        "if False:",
+        ("tests/test_queues.py::test_of_a_message_in_another_format_only_the_headers_are_read",),
     ),
     # --- replacements, calls in a body, copies
     Sabotage(
