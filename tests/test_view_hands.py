@@ -457,3 +457,22 @@ def test_the_queue_by_keyboard_alone(lab: labkit.Lab, page: Page) -> None:
     page.keyboard.press("Home")
     expect(waiting).to_have_count(0)
     assert focused(page).startswith("labkit")
+
+
+def test_who_scrubs_faster_than_it_folds_sees_something_all_the_same(lab: labkit.Lab, page: Page) -> None:
+    record = told(lab.run(group(add.s(k, k) for k in range(80))))
+    assert len(record["facts"]) > 310
+    show(page, record)
+    turns, late = page.evaluate(
+        """() => {
+            const { fold, facts } = view;
+            fold.seek(200);
+            const began = performance.now();
+            for (let turn = 1; performance.now() < began + 5000; turn += 1) {
+                if (fold.seekFor(0, turn % 2 ? 0 : facts.length)) return [turn, performance.now() - began];
+            }
+            return [0, 0];
+        }"""
+    )
+    assert turns > 2
+    assert late >= 300

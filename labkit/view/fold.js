@@ -12,6 +12,8 @@ export const RETURNED = "its body returned; what came after it could not be sent
 export const UNTOLD = "Celery could not report its failure";
 
 const FOLLOWS = new Set(["result", "order", "callback"]);
+const PART = 100; // facts, after which `seekFor` looks at the time
+const LONG = 300; // milliseconds after which it goes all the way: somebody may scrub faster than it folds
 const UNDER_WAY = new Set(["sent", "received", "running", "retrying"]);
 const FINAL = new Set(["succeeded", "failed", "revoked", "rejected", "lost", "never ran"]);
 
@@ -40,6 +42,7 @@ export class Fold {
     this.shape = shape;
     this.facts = facts;
     this.cursor = 0;
+    this.late = Infinity; // since when it is not where it is to go
     this.base = shape.nodes.map((told, index) => this.fresh(told, index));
     this.nodes = this.base.map((node) => ({ ...node, attempts: [] }));
     this.unplanned = this.base.filter(({ index }) => (shape.nodes[index].born ?? -1) >= 0).map(({ index }) => index);
@@ -103,6 +106,16 @@ export class Fold {
     this.cursor = cursor;
     this.update(touched);
     return cursor === goal;
+  }
+
+  /** `seek` for so many milliseconds, or to the end if that was put off for long: whether it is there. */
+  seekFor(time, goal, changed) {
+    const now = performance.now();
+    const until = now > this.late + LONG ? Infinity : now + time;
+    let there = this.seek(goal, changed, PART);
+    while (!there && performance.now() < until) there = this.seek(goal, Infinity, PART);
+    this.late = there ? Infinity : Math.min(this.late, now);
+    return there;
   }
 
   update(touched) {

@@ -19,8 +19,7 @@ const TICK = 200; // milliseconds between two looks at what runs
 const QUIET = 600_000; // milliseconds without news after which nobody looks any more
 const SELDOM = 150; // milliseconds at least between two frames of a crowd that goes on …
 const UNSEEN = 1000; // … and between two of a view that is scrolled out of sight
-const FOLDING = 6; // milliseconds of folding in one frame: the page may do something else before the next …
-const PART = 100; // … looked at after so many facts
+const FOLDING = 6; // milliseconds of folding in one frame: the page may do something else before the next
 const GONE = "The kernel is gone, so nothing more will come: this is what it told until then.";
 const STOPPED = "The lab has stopped, so this run will not go on.";
 const BUSY = "The kernel is busy with a cell, so nothing new can be shown. Cells that await leave it free: use await run.";
@@ -133,9 +132,7 @@ export class View {
 
   /** Fold what has come and where the cursor has gone, for so many milliseconds; whether that was enough. */
   catchUp(time = Infinity) {
-    const until = performance.now() + time;
-    let all = this.fold.seek(this.player.cursor, this.changed, PART);
-    while (!all && performance.now() < until) all = this.fold.seek(this.player.cursor, Infinity, PART);
+    const all = this.fold.seekFor(time, this.player.cursor, this.changed);
     this.timeline.follow(this.facts, this.changed);
     this.changed = Infinity;
     return all;
